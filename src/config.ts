@@ -1,0 +1,133 @@
+import { resolve } from 'node:path';
+import { z } from 'zod';
+
+const flag = z
+  .enum(['true', 'false', '1', '0', 'yes', 'no', 'on', 'off'])
+  .transform((text) => ['true', '1', 'yes', 'on'].includes(text));
+const count = (fallback: number, min = 1, max = 1_000_000) => z.coerce.number().int().min(min).max(max).default(fallback);
+const list = z.string().transform((text) =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== ''),
+);
+const origin = z.url({ protocol: /^https?$/ }).transform((text) => text.replace(/\/+$/, ''));
+const CHECKSUMS = ['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'] as const;
+
+/**
+ * Every setting, by the name of its environment variable. `.meta({ description })` is the text of the README's table and
+ * of `deckle --help`; test/config.test.ts keeps the README in step.
+ */
+export const settings = {
+  HOST: z.string().default('127.0.0.1').meta({ description: 'Address to listen on.' }),
+  PORT: z.coerce.number().int().min(0).max(65535).default(24817).meta({ description: 'Port to listen on; 0 takes a free one.' }),
+  DATA_DIR: z
+    .string()
+    .default('./data')
+    .transform((path) => resolve(path))
+    .meta({ description: 'Folder for everything that lasts: blobs, keys, the embedded PostgreSQL.' }),
+  DATABASE_URL: z
+    .url({ protocol: /^postgres(ql)?$/ })
+    .optional()
+    .meta({ description: 'PostgreSQL to use; without it an embedded one runs in `DATA_DIR`.' }),
+  REDIS_URL: z
+    .url({ protocol: /^rediss?$/ })
+    .optional()
+    .meta({ description: 'Redis for the task queue; without it the queue lives in PostgreSQL.' }),
+  WORKERS: count(2, 0, 64).meta({ description: 'Worker processes that `start` runs.' }),
+  LOG_LEVEL: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
+    .default('info')
+    .meta({ description: 'Least level that is logged.' }),
+  ADMIN_PASSWORD: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({
+      description:
+        'Password that the user `admin` gets on the first start. Default: `password` with the embedded database, else one made at random and printed once.',
+    }),
+  PULP_CONTENT_ORIGIN: origin
+    .optional()
+    .meta({
+      description:
+        'Origin under which clients reach the content, for example `https://mirror.example.org`. Default: `http://localhost:PORT`.',
+    }),
+  PULP_TOKEN_AUTH_DISABLED: flag
+    .default(false)
+    .meta({ description: 'Serve the registry with Basic authentication in place of tokens.' }),
+  PULP_TOKEN_SERVER: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .meta({ description: 'URL of the token endpoint that clients are sent to. Default: the content origin and `/token/`.' }),
+  PULP_ORPHAN_PROTECTION_TIME: count(1440, 0).meta({
+    description: 'Minutes for which content without a repository is spared by orphan cleanup.',
+  }),
+  PULP_ALLOWED_CONTENT_CHECKSUMS: list
+    .pipe(z.array(z.enum(CHECKSUMS)))
+    .default(['sha256'])
+    .refine((names) => names.includes('sha256'), 'must contain sha256')
+    .meta({ description: 'Digests that are computed for stored files, separated by commas. `sha256` is always among them.' }),
+  PULP_ALLOWED_IMPORT_PATHS: list
+    .default([])
+    .meta({ description: 'Folders that `file://` remotes may name, separated by commas.' }),
+  PULP_CACHE_ENABLED: flag.default(true).meta({ description: 'Keep manifests and small blobs of the registry in memory.' }),
+  PULP_WORKER_TTL: count(15, 1, 3600).meta({ description: 'Seconds without a heartbeat after which a worker counts as gone.' }),
+  DECKLE_TRUSTED_PROXIES: list
+    .default([])
+    .meta({ description: 'Addresses or networks of proxies whose `X-Forwarded-*` headers are believed, separated by commas.' }),
+  DECKLE_ALLOWED_REMOTE_NETWORKS: list
+    .default([])
+    .meta({
+      description:
+        'Further networks (CIDR) that an upstream may redirect to, beside public and private ones; loopback and link-local are refused unless listed or named by the remote itself.',
+    }),
+  DECKLE_TOKEN_REALMS: list
+    .default([])
+    .meta({ description: 'Hosts of token servers that an upstream without TLS may name, separated by commas.' }),
+  DECKLE_SECRET_KEYS: list
+    .optional()
+    .meta({
+      description:
+        'Keys that encrypt the secrets of remotes (base64, 32 bytes each, newest first). Default: the file `DATA_DIR/keys/secrets.key`.',
+    }),
+  DECKLE_TASKS_PER_WORKER: count(4, 1, 64).meta({ description: 'Tasks that one worker process runs at once.' }),
+  DECKLE_DOWNLOAD_THREADS: count(3, 1, 16).meta({ description: 'Threads of a worker that fetch large blobs.' }),
+  DECKLE_DATABASE_CONNECTIONS: count(10, 2, 200).meta({ description: 'Database connections of each process.' }),
+  DECKLE_TASK_RETENTION_DAYS: count(0, 0, 36_500).meta({
+    description: 'Days after which finished tasks are removed by themselves; 0 keeps them.',
+  }),
+} satisfies Record<string, z.ZodType>;
+
+const schema = z.object(settings);
+type Parsed = z.output<typeof schema>;
+
+/** The settings, with the defaults that follow from others filled in. */
+export interface Config extends Omit<Parsed, 'PULP_CONTENT_ORIGIN' | 'PULP_TOKEN_SERVER'> {
+  readonly PULP_CONTENT_ORIGIN: string;
+  readonly PULP_TOKEN_SERVER: string;
+}
+
+/** A setting that cannot be used. The message names it. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/** Reads the settings from an environment; an empty value counts as unset. Throws ConfigError, naming each wrong one. */
+export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  const given = Object.fromEntries(Object.keys(settings).flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
+  const parsed = schema.safeParse(given);
+  if (!parsed.success) {
+    throw new ConfigError(
+      parsed.error.issues
+        .map((issue) => `${String(issue.path[0])}: ${issue.message} (is "${env[String(issue.path[0])]}")`)
+        .join('; '),
+    );
+  }
+  const contentOrigin = parsed.data.PULP_CONTENT_ORIGIN ?? `http://localhost:${parsed.data.PORT}`;
+  return {
+    ...parsed.data,
+    PULP_CONTENT_ORIGIN: contentOrigin,
+    PULP_TOKEN_SERVER: parsed.data.PULP_TOKEN_SERVER ?? `${contentOrigin}/token/`,
+  };
+}

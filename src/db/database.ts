@@ -1,0 +1,159 @@
+import { createHash } from 'node:crypto';
+import { PrismaPg } from '@prisma/adapter-pg';
+import pg from 'pg';
+import type { Logger } from 'pino';
+import { PrismaClient } from './generated/client.ts';
+import type { Sql } from './sql.ts';
+
+/** Something that runs SQL: the pool, or the transaction in hand. */
+export interface Queryable {
+  /** The rows, with timestamps as ISO text in microseconds (`2026-11-20T23:08:53.638279Z`) and bigints as numbers. */
+  query<Row>(statement: Sql): Promise<Row[]>;
+  /** The number of rows that the statement touched. */
+  execute(statement: Sql): Promise<number>;
+}
+
+/** The database: Prisma for ordinary rows, `query` and `transaction` for lists, bulk and set-based work. */
+export interface Database extends Queryable {
+  readonly prisma: PrismaClient;
+  /** Runs `work` in one transaction; whatever it throws rolls all of it back. */
+  transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>;
+  /** Calls `handler` for each NOTIFY on the channel, reconnecting when the server was away. Answers how to stop. */
+  listen(channel: string, handler: (payload: string) => void): Promise<() => Promise<void>>;
+  close(): Promise<void>;
+}
+
+const TIMESTAMPTZ = 1184;
+const INT8 = 20;
+
+/** `2026-11-20 23:08:53.6+00` (PostgreSQL, UTC session) -> `2026-11-20T23:08:53.600000Z` */
+const isoTimestamp = (text: string): string => {
+  const [seconds = '', fraction = ''] = text.slice(0, -3).split('.');
+  return `${seconds.replace(' ', 'T')}.${fraction.padEnd(6, '0')}Z`;
+};
+
+const safeInteger = (text: string): number => {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value)) throw new RangeError(`bigint ${text} does not fit a number`);
+  return value;
+};
+
+const parsers = new Map<number, (text: string) => unknown>([
+  [TIMESTAMPTZ, isoTimestamp],
+  [INT8, safeInteger],
+]);
+const types: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
+    (format !== 'binary' && parsers.get(oid)) || pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
+};
+
+// A statement is prepared once a connection, under the hash of its text; lists make many texts, so the long ones that
+// occur once are not worth a name.
+const names = new Map<string, string>();
+const MAX_PREPARED = 500;
+function nameOf(text: string): string | undefined {
+  const known = names.get(text);
+  if (known || names.size >= MAX_PREPARED) return known;
+  const name = createHash('sha1').update(text).digest('base64url');
+  names.set(text, name);
+  return name;
+}
+
+const runner = (target: pg.Pool | pg.PoolClient): Queryable => {
+  const run = (statement: Sql) => {
+    const text = statement.text;
+    const name = nameOf(text);
+    return target.query({ text, values: statement.values, types, ...(name ? { name } : {}) });
+  };
+  return {
+    query: async <Row>(statement: Sql) => (await run(statement)).rows as Row[],
+    execute: async (statement) => (await run(statement)).rowCount ?? 0,
+  };
+};
+
+async function inTransaction<T>(pool: pg.Pool, work: (tx: Queryable) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let broken = false;
+  // A connection that dies in mid-transaction must not take the process with it; the statement in hand reports it.
+  const onError = () => {
+    broken = true;
+  };
+  client.on('error', onError);
+  try {
+    await client.query('begin');
+    const result = await work(runner(client));
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    await client.query('rollback').catch(() => {
+      broken = true;
+    });
+    throw error;
+  } finally {
+    client.off('error', onError);
+    client.release(broken);
+  }
+}
+
+async function listen(
+  url: string,
+  channel: string,
+  handler: (payload: string) => void,
+  log: Logger,
+): Promise<() => Promise<void>> {
+  let stopped = false;
+  let client: pg.Client | undefined;
+  let retry: NodeJS.Timeout | undefined;
+  const connect = async (): Promise<void> => {
+    const next = new pg.Client({ connectionString: url, keepAlive: true });
+    client = next;
+    next.on('notification', (message) => handler(message.payload ?? ''));
+    const lost = (error?: Error) => {
+      if (stopped || client !== next) return;
+      client = undefined;
+      log.warn({ err: error, channel }, 'database notifications interrupted; reconnecting');
+      next.end().catch(() => undefined);
+      retry = setTimeout(() => connect().catch(lost), 500);
+    };
+    next.on('error', lost);
+    next.on('end', () => lost());
+    try {
+      await next.connect();
+      await next.query(`listen ${pg.escapeIdentifier(channel)}`);
+    } catch (error) {
+      lost(error as Error);
+    }
+  };
+  await connect();
+  return async () => {
+    stopped = true;
+    clearTimeout(retry);
+    await client?.end();
+  };
+}
+
+/**
+ * Connects lazily to `url`; `max` bounds the connections of this process. Prisma shares the pool.
+ * A server that is away makes single statements fail; the next one connects again.
+ */
+export function openDatabase(url: string, options: { max: number; log: Logger }): Database {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: options.max,
+    options: '-c timezone=UTC',
+    keepAlive: true,
+    connectionTimeoutMillis: 10_000,
+  });
+  pool.on('error', (error) => options.log.warn({ err: error }, 'idle database connection lost'));
+  const prisma = new PrismaClient({ adapter: new PrismaPg(pool) });
+  return {
+    ...runner(pool),
+    prisma,
+    transaction: (work) => inTransaction(pool, work),
+    listen: (channel, handler) => listen(url, channel, handler, options.log),
+    close: async () => {
+      await prisma.$disconnect();
+      await pool.end();
+    },
+  };
+}

@@ -1,0 +1,55 @@
+import type { Readable } from 'node:stream';
+
+/** What a reader wants of a stored file: all of it, or `length` bytes from `start`. */
+export interface ByteRange {
+  readonly start: number;
+  readonly length: number;
+}
+
+/**
+ * Where bytes live. A key is a path made by layout.ts, relative, never from user input. What `commit` has not answered for
+ * is invisible: a key is either absent or whole and durable.
+ */
+export interface Storage {
+  /** A file to write to; nothing can be read under any key until `commit`. */
+  create(): Promise<PendingFile>;
+  /** Many small, already verified bodies at once, each durable under its key when the promise resolves. Written in groups. */
+  putSmall(files: readonly { readonly key: string; readonly body: Buffer }[]): Promise<void>;
+  /** Size in bytes, or undefined where the key is absent. */
+  size(key: string): Promise<number | undefined>;
+  /** The bytes. Throws MissingFileError where the key is absent. */
+  read(key: string, range?: ByteRange): Promise<Readable>;
+  /** Local path of the file, where the store has one: for zero-copy serving; undefined otherwise. */
+  localPath(key: string): string | undefined;
+  /** A URL that clients may be sent to, where the store can (S3); undefined otherwise. */
+  redirectUrl(
+    key: string,
+    options: { filename: string; contentType: string; expiresInSeconds: number },
+  ): Promise<string | undefined>;
+  /** Removes the key; absent is fine. */
+  delete(key: string): Promise<void>;
+  /** Bytes in all, used and free, for /status/; undefined where the store cannot tell. */
+  capacity(): Promise<{ total: number; used: number; free: number } | undefined>;
+  close(): Promise<void>;
+}
+
+/** A file being written. Exactly one of commit and abort ends it. */
+export interface PendingFile {
+  /** Local path of the temporary file, where there is one: a worker thread may write it itself. */
+  readonly path: string | undefined;
+  /** Appends; resolves when the chunk may be reused. */
+  write(chunk: Uint8Array): Promise<void>;
+  /** Makes it durable and visible under `key`. Replaces nothing: an existing file of the same key is kept, being the same bytes. */
+  commit(key: string): Promise<void>;
+  /** Drops it. Safe after an error. */
+  abort(): Promise<void>;
+}
+
+export class MissingFileError extends Error {
+  override readonly name = 'MissingFileError';
+  readonly key: string;
+  constructor(key: string) {
+    super(`no stored file ${key}`);
+    this.key = key;
+  }
+}
