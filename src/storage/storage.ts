@@ -53,3 +53,17 @@ export class MissingFileError extends Error {
     this.key = key;
   }
 }
+
+/** The file system (or quota) under `folder` is full. Nothing of what was being written remains. */
+export class StorageFullError extends Error {
+  override readonly name = 'StorageFullError';
+  readonly folder: string;
+  constructor(folder: string, options?: ErrorOptions) {
+    super(
+      `no space left in the storage folder ${folder}: nothing was stored. Enlarge its file system, or delete repository versions ` +
+        'that are not needed and run an orphan cleanup, then try again',
+      options,
+    );
+    this.folder = folder;
+  }
+}

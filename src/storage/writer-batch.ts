@@ -1,0 +1,19 @@
+/** A file to place: its body is the next `length` bytes of the batch, or it is there already, written whole to `temporary`. */
+export type BatchFile =
+  | { readonly target: string; readonly length: number }
+  | { readonly target: string; readonly temporary: string };
+
+/** What the writer's thread is sent: every body in one buffer, which is handed over, not copied. */
+export interface Batch {
+  readonly files: readonly BatchFile[];
+  readonly bytes: ArrayBuffer;
+}
+
+/** What it answers when all files of the batch are durable, but for these. `index` is into `files`. */
+export type BatchAnswer = readonly { readonly index: number; readonly message: string; readonly code: string | undefined }[];
+
+/** Absolute paths: the storage, and the folder of this process for unfinished files, on the same file system. */
+export interface WriterFolders {
+  readonly root: string;
+  readonly temporary: string;
+}
