@@ -1,20 +1,18 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { sql } from '../../db/sql.ts';
+import type { Caller } from '../../kit/api.ts';
+import { ApiError } from '../../kit/errors.ts';
 import type { Services } from '../../kit/services.ts';
 import { verifyPassword } from '../../lib/password-hash.ts';
 import { FailureThrottle } from './failure-throttle.ts';
 
-/** Who a request speaks for, as far as the answer depends on it. */
-export interface User {
-  readonly id: number;
-  readonly username: string;
-  readonly is_superuser: boolean;
-}
-
 /** 401: unknown user, wrong password, inactive user or unreadable header; the text does not tell which. */
-export class InvalidCredentialsError extends Error {
+export class InvalidCredentialsError extends ApiError {
   override readonly name = 'InvalidCredentialsError';
+  readonly status = 401;
+  readonly body = { detail: 'Invalid username/password.' };
+  override readonly headers = { 'www-authenticate': 'Basic realm="api"' };
   constructor() {
     super('Invalid username/password.');
   }
@@ -26,14 +24,20 @@ export interface Authenticator {
    * The active user that an `Authorization: Basic …` header names.
    * @throws InvalidCredentialsError, ThrottledError
    */
-  basic(header: string, remoteAddress: string): Promise<User>;
+  basic(header: string, remoteAddress: string): Promise<Caller>;
   /** The same for a name and a password that came another way (a token request's form). */
-  password(username: string, password: string, remoteAddress: string): Promise<User>;
+  password(username: string, password: string, remoteAddress: string): Promise<Caller>;
   /** The active user of this name, read now; undefined where there is none. */
-  find(username: string): Promise<User | undefined>;
+  find(username: string): Promise<KnownUser | undefined>;
 }
 
-interface UserRow extends User {
+/** A user found by name alone. */
+export interface KnownUser extends Caller {
+  /** Changes with the password: what was issued under another stamp is void. */
+  readonly credentialStamp: string;
+}
+
+interface UserRow extends Caller {
   readonly password: string | null;
   readonly is_active: boolean;
 }
@@ -80,7 +84,7 @@ export function authenticator(services: Pick<Services, 'db' | 'clock'>): Authent
     return started;
   };
 
-  const check = async (username: string, password: string, remoteAddress: string): Promise<User> => {
+  const check = async (username: string, password: string, remoteAddress: string): Promise<Caller> => {
     const row = await readRow(username);
     const stored = row?.is_active ? row.password : null;
     const proof = createHmac('sha256', key)
@@ -107,7 +111,11 @@ export function authenticator(services: Pick<Services, 'db' | 'clock'>): Authent
     password: check,
     find: async (username) => {
       const row = await readRow(username);
-      return row?.is_active ? { id: row.id, username: row.username, is_superuser: row.is_superuser } : undefined;
+      if (!row?.is_active) return undefined;
+      const credentialStamp = createHash('sha256')
+        .update(JSON.stringify([row.id, row.password]))
+        .digest('base64url');
+      return { id: row.id, username: row.username, is_superuser: row.is_superuser, credentialStamp };
     },
   };
 }

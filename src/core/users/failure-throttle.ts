@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { ApiError } from '../../kit/errors.ts';
 
 const BURST = 10;
 const REFILL_MS = 6_000;
@@ -14,12 +15,17 @@ interface Bucket {
 }
 
 /** 429 with `Retry-After: <seconds>`: too many wrong logins from this address or for this user. */
-export class ThrottledError extends Error {
+export class ThrottledError extends ApiError {
   override readonly name = 'ThrottledError';
+  readonly status = 429;
   readonly seconds: number;
+  readonly body: { readonly detail: string };
+  override readonly headers: { readonly 'retry-after': string };
   constructor(seconds: number) {
     super(`Request was throttled. Expected available in ${seconds} second${seconds === 1 ? '' : 's'}.`);
     this.seconds = seconds;
+    this.body = { detail: this.message };
+    this.headers = { 'retry-after': String(seconds) };
   }
 }
 
