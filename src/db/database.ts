@@ -18,8 +18,15 @@ export interface Database extends Queryable {
   readonly prisma: PrismaClient;
   /** Runs `work` in one transaction; whatever it throws rolls all of it back. */
   transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>;
-  /** Calls `handler` for each NOTIFY on the channel, reconnecting when the server was away. Answers how to stop. */
-  listen(channel: string, handler: (payload: string) => void): Promise<() => Promise<void>>;
+  /**
+   * Calls `handler` for each NOTIFY on the channel, reconnecting when the server was away. Answers how to stop. What is sent
+   * while the connection is away is lost: `onConnection` says when it is (false) and when it is back (true).
+   */
+  listen(
+    channel: string,
+    handler: (payload: string) => void,
+    onConnection?: (connected: boolean) => void,
+  ): Promise<() => Promise<void>>;
   close(): Promise<void>;
 }
 
@@ -95,22 +102,28 @@ async function inTransaction<T>(pool: pg.Pool, work: (tx: Queryable) => Promise<
   }
 }
 
+const LISTEN_PULSE_MS = 5_000;
+
 async function listen(
   url: string,
   channel: string,
   handler: (payload: string) => void,
+  onConnection: (connected: boolean) => void,
   log: Logger,
 ): Promise<() => Promise<void>> {
   let stopped = false;
   let client: pg.Client | undefined;
   let retry: NodeJS.Timeout | undefined;
+  let pulse: NodeJS.Timeout | undefined;
   const connect = async (): Promise<void> => {
-    const next = new pg.Client({ connectionString: url, keepAlive: true });
+    const next = new pg.Client({ connectionString: url, keepAlive: true, query_timeout: LISTEN_PULSE_MS });
     client = next;
     next.on('notification', (message) => handler(message.payload ?? ''));
     const lost = (error?: Error) => {
       if (stopped || client !== next) return;
       client = undefined;
+      clearInterval(pulse);
+      onConnection(false);
       log.warn({ err: error, channel }, 'database notifications interrupted; reconnecting');
       next.end().catch(() => undefined);
       retry = setTimeout(() => connect().catch(lost), 500);
@@ -120,6 +133,9 @@ async function listen(
     try {
       await next.connect();
       await next.query(`listen ${pg.escapeIdentifier(channel)}`);
+      // A connection that broke without a word would otherwise look like a quiet one.
+      pulse = setInterval(() => next.query('select 1').catch(lost), LISTEN_PULSE_MS);
+      onConnection(true);
     } catch (error) {
       lost(error as Error);
     }
@@ -128,6 +144,7 @@ async function listen(
   return async () => {
     stopped = true;
     clearTimeout(retry);
+    clearInterval(pulse);
     await client?.end();
   };
 }
@@ -150,7 +167,7 @@ export function openDatabase(url: string, options: { max: number; log: Logger })
     ...runner(pool),
     prisma,
     transaction: (work) => inTransaction(pool, work),
-    listen: (channel, handler) => listen(url, channel, handler, options.log),
+    listen: (channel, handler, onConnection = () => undefined) => listen(url, channel, handler, onConnection, options.log),
     close: async () => {
       await prisma.$disconnect();
       await pool.end();

@@ -1,0 +1,62 @@
+import { type Digest, parseDigest } from '../../../lib/digest.ts';
+import { digestInvalid, manifestUnknown, nameInvalid, pathUnknown } from './registry-error.ts';
+
+/** What a path of the Registry API names, every part checked by its grammar (OCI distribution-spec, "Pulling manifests"). */
+export type RegistryPath =
+  | { readonly kind: 'base' }
+  | { readonly kind: 'catalog' }
+  | { readonly kind: 'tags'; readonly name: string }
+  | { readonly kind: 'manifest'; readonly name: string; readonly reference: string }
+  | { readonly kind: 'blob' | 'referrers'; readonly name: string; readonly digest: Digest };
+
+const NAME = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
+const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
+const MAX_NAME = 255;
+
+/** Whether the text is a repository name; such a text is safe in a header and in a path. */
+export const isRepositoryName = (text: string): boolean => text.length <= MAX_NAME && NAME.test(text);
+
+function checkedName(name: string): string {
+  if (!isRepositoryName(name)) throw nameInvalid(name);
+  return name;
+}
+
+export function checkedDigest(text: string): Digest {
+  const digest = parseDigest(text);
+  if (digest === undefined) throw digestInvalid(text);
+  return digest;
+}
+
+function checkedReference(text: string): string {
+  if (text.includes(':')) return checkedDigest(text);
+  if (!TAG.test(text)) throw manifestUnknown(text);
+  return text;
+}
+
+/** Some clients write the colon of a digest as `%3A`; no other escape can occur in a valid path. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw pathUnknown();
+  }
+}
+
+/**
+ * Parses the path of a request below `/v2`, without its query: `/v2/`, `/v2/_catalog`, `/v2/<name>/tags/list` and
+ * `/v2/<name>/{manifests|blobs|referrers}/<reference>`. Throws a RegistryError for anything else.
+ */
+export function parseRegistryPath(path: string): RegistryPath {
+  if (path === '/v2' || path === '/v2/') return { kind: 'base' };
+  if (path === '/v2/_catalog') return { kind: 'catalog' };
+  const parts = decoded(path).slice('/v2/'.length).split('/');
+  const last = parts.pop();
+  const noun = parts.pop();
+  if (last === undefined || noun === undefined) throw pathUnknown();
+  const name = parts.join('/');
+  if (noun === 'tags' && last === 'list') return { kind: 'tags', name: checkedName(name) };
+  if (noun === 'manifests') return { kind: 'manifest', name: checkedName(name), reference: checkedReference(last) };
+  if (noun === 'blobs') return { kind: 'blob', name: checkedName(name), digest: checkedDigest(last) };
+  if (noun === 'referrers') return { kind: 'referrers', name: checkedName(name), digest: checkedDigest(last) };
+  throw pathUnknown();
+}
