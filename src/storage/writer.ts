@@ -97,6 +97,7 @@ class WriterThread implements Writer {
     thread.on('exit', () => {
       if (this.#thread !== thread) return;
       this.#thread = undefined;
+      if (this.#sent.length === 0) return;
       const error = new Error('the thread that writes stored files ended unexpectedly: its files were not stored', { cause });
       this.#finish(new Map(this.#sent.map((_, index) => [index, error])));
     });
