@@ -19,10 +19,10 @@ export async function sendReply(
     response.writeHead(416, { 'content-range': `bytes */${body.size}`, 'content-length': 0 }).end();
     return;
   }
-  const [start, end] = range ?? [0, body.size];
+  const [start, end] = range ?? [0, body.size + (delivery.lengthOff ?? 0)];
   const headers: Record<string, string | string[] | number> = { ...reply.headers };
   if (range !== null) headers['content-range'] = `bytes ${start}-${end - 1}/${body.size}`;
-  if (!reply.chunked) headers['content-length'] = end - start + (delivery.lengthOff ?? 0);
+  if (!reply.chunked) headers['content-length'] = end - start;
   response.writeHead(range === null ? reply.status : 206, headers);
   if (options.head) response.end();
   else if (body.bytes !== null && isPlain(delivery)) response.end(range === null ? body.bytes : body.bytes.subarray(start, end));
@@ -35,12 +35,15 @@ function isPlain(delivery: Delivery): boolean {
 }
 
 async function pump(response: ServerResponse, body: Body, start: number, end: number, delivery: Delivery): Promise<void> {
+  const trueEnd = Math.min(end, body.size);
   const stopAt = Math.min(end, start + Math.min(delivery.cutAfter ?? Infinity, delivery.idleAfter ?? Infinity));
   const step =
     delivery.bytesPerSecond === undefined ? CHUNK : Math.max(1, Math.min(CHUNK, Math.ceil(delivery.bytesPerSecond / 20)));
   const chunk = freeChunks.pop() ?? Buffer.allocUnsafeSlow(CHUNK);
   for (let at = start; at < stopAt && !response.destroyed; ) {
-    const length = body.copy(at, chunk.subarray(0, Math.min(step, stopAt - at)));
+    const target = chunk.subarray(0, Math.min(step, stopAt - at));
+    if (at >= trueEnd) target.fill(0);
+    const length = at < trueEnd ? body.copy(at, target) : target.length;
     if (delivery.corrupt && at === 0) chunk.writeUInt8(chunk.readUInt8(0) ^ 0xff, 0);
     if (!(await written(response, chunk.subarray(0, length)))) return;
     at += length;
@@ -48,7 +51,6 @@ async function pump(response: ServerResponse, body: Body, start: number, end: nu
   }
   freeChunks.push(chunk);
   if (delivery.cutAfter !== undefined && stopAt < end) response.destroy();
-  else if ((delivery.lengthOff ?? 0) > 0) response.destroy();
   else if (delivery.idleAfter === undefined || stopAt === end) response.end();
 }
 

@@ -14,7 +14,7 @@ export interface Delivery {
   idleAfter?: number;
   /** Replaces the first byte of the body by another one, so that its digest is wrong. */
   corrupt?: boolean;
-  /** Added to the true Content-Length. */
+  /** Bytes missing at the end of the body (negative) or added to it, with a Content-Length that says so. */
   lengthOff?: number;
   /** Answers a Range request with the whole body. */
   ignoreRange?: boolean;
@@ -172,7 +172,7 @@ export const FAULTS = {
   /** Cut off after so many bytes of the body. With `ignoreRange` a resume by Range gets the whole body. */
   cutOff: (after: number, ignoreRange = false): Fault => ({ deliver: { cutAfter: after, ignoreRange } }),
   wrongDigest: { deliver: { corrupt: true } },
-  /** Content-Length off by so many bytes: negative announces less than there is. */
+  /** A well-formed answer with so many bytes too many, or too few if negative. */
   wrongLength: (off: number): Fault => ({ deliver: { lengthOff: off } }),
 } as const satisfies Record<string, Fault | ((...args: never[]) => Fault)>;
 
