@@ -9,6 +9,8 @@ export interface Progress {
   setSuffix(suffix: string): void;
   /** Closes the report; a report still open when the task ends is closed with the task's fate. */
   complete(): void;
+  /** Closes the report as that of the stage that raised; when the task then fails, the other open ones become `canceled`. */
+  fail(): void;
 }
 
 /** What a running task is given. */

@@ -1,0 +1,76 @@
+import { hostname } from 'node:os';
+import { v7 } from 'uuid';
+import { sql } from '../../db/sql.ts';
+import type { Services } from '../../kit/services.ts';
+import { setProcessRow } from './process-row.ts';
+
+export type AppType = 'worker' | 'api' | 'content';
+
+/** A process that shows itself in `worker`. */
+export interface Heartbeat {
+  readonly id: string;
+  /** No further beats, and the row is removed: the process has left in order. */
+  stop(): Promise<void>;
+}
+
+export const heartbeatMs = (config: Services['config']): number => Math.min(config.PULP_WORKER_TTL * 200, 3_000);
+
+/**
+ * Registers this process and keeps its heartbeat. The first beat must succeed, later ones that fail are made good by the next.
+ * `onBeat` runs after each beat that reached the database.
+ */
+export async function startHeartbeat(
+  services: Services,
+  appType: AppType,
+  options: { readonly name?: string | undefined; readonly onBeat?: () => Promise<void> } = {},
+): Promise<Heartbeat> {
+  const { db, log } = services;
+  const id = v7();
+  const name = options.name ?? `${process.pid}@${hostname()}`;
+  const versions = JSON.stringify(services.catalog.versions);
+  // An insert each time: a row that was removed while this process had lost the database comes back.
+  const beat = () =>
+    db.execute(sql`
+      insert into worker (id, app_type, name, versions, last_heartbeat, pulp_created, pulp_last_updated)
+      values (${id}::uuid, ${appType}, ${name}, ${versions}::jsonb, clock_timestamp(), clock_timestamp(), clock_timestamp())
+      on conflict (id) do update set last_heartbeat = clock_timestamp(), pulp_last_updated = clock_timestamp()`);
+  await beat();
+  if (appType !== 'content') setProcessRow(services, id);
+
+  const period = heartbeatMs(services.config);
+  let stopped = false;
+  let missed = false;
+  let timer: NodeJS.Timeout | undefined;
+  let beating: Promise<void> = Promise.resolve();
+  const next = async (): Promise<void> => {
+    try {
+      await beat();
+      if (missed) log.info({ name }, 'heartbeat is back');
+      missed = false;
+      await options.onBeat?.();
+    } catch (error) {
+      if (!missed) log.warn({ err: error, name }, 'heartbeat does not reach the database; trying again');
+      missed = true;
+    }
+    if (!stopped) schedule();
+  };
+  const schedule = () => {
+    timer = setTimeout(() => {
+      beating = next();
+    }, period);
+  };
+  schedule();
+  return {
+    id,
+    async stop() {
+      stopped = true;
+      clearTimeout(timer);
+      await beating;
+      try {
+        await db.execute(sql`delete from worker where id = ${id}::uuid`);
+      } catch (error) {
+        log.warn({ err: error, name }, 'process not signed off; it counts as missing until its row expires');
+      }
+    },
+  };
+}

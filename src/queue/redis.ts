@@ -1,0 +1,61 @@
+import { Queue, Worker } from 'bullmq';
+import { Redis, type RedisOptions } from 'ioredis';
+import type { Logger } from 'pino';
+import type { Backend } from './backend.ts';
+import { withDeadline } from './deadline.ts';
+
+/** Namespaces the keys, so that the Redis may serve others too. Two Deckles share one Redis by its database numbers (`redis://host/1`). */
+const PREFIX = 'deckle';
+const CONNECT_MS = 5_000;
+const COMMAND_MS = 2_000;
+const PING_MS = 200;
+
+const reconnecting: RedisOptions = {
+  connectTimeout: CONNECT_MS,
+  retryStrategy: (attempt) => Math.min(attempt * 100, 1_000),
+};
+/** A request must not wait for a Redis that is away: commands fail at once, the sweeper makes good for them. */
+const impatient: RedisOptions = {
+  ...reconnecting,
+  enableOfflineQueue: false,
+  maxRetriesPerRequest: 0,
+  commandTimeout: COMMAND_MS,
+};
+/** A worker waits for its Redis for ever; BullMQ demands the null. */
+const patient: RedisOptions = { ...reconnecting, maxRetriesPerRequest: null };
+
+/** BullMQ on the Redis at `url`. Connects in the background, so that a Redis that is away delays no start. */
+export function redisBackend(url: string, log: Logger): Backend {
+  const { host } = new URL(url);
+  const place = `Redis at ${host}`;
+  const clients: Redis[] = [];
+  const connect = (options: RedisOptions): Redis => {
+    const client = new Redis(url, options);
+    let reported = false;
+    client.on('error', (error: Error) => {
+      if (!reported) log.warn({ err: error, place }, 'Redis is away; tasks wait until it is back');
+      reported = true;
+    });
+    client.on('ready', () => {
+      if (reported) log.info({ place }, 'Redis is back');
+      reported = false;
+    });
+    clients.push(client);
+    return client;
+  };
+  const producing = connect(impatient);
+  return {
+    place,
+    producer: (settings) => new Queue('tasks', { ...settings, prefix: PREFIX, connection: producing }),
+    consumer: (processor, settings) =>
+      new Worker('tasks', processor, { ...settings, prefix: PREFIX, autorun: false, connection: connect(patient) }),
+    connected: () =>
+      withDeadline(producing.ping(), PING_MS, `${place} does not answer`).then(
+        () => true,
+        () => false,
+      ),
+    close: async () => {
+      for (const client of clients) client.disconnect();
+    },
+  };
+}
