@@ -1,6 +1,8 @@
 import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
 import type { Digest } from '../lib/digest.ts';
+import { HttpUpstream } from './http-upstream.ts';
+import type { RemoteSettings } from './remote-settings.ts';
 
 /** Response headers, lower-case names; several of one name are joined by `, `. */
 export type ResponseHeaders = Readonly<Record<string, string>>;
@@ -104,3 +106,6 @@ export interface UpstreamOptions {
   /** DECKLE_DOWNLOAD_THREADS. The threads are shared by all upstreams of the process. */
   readonly threads: number;
 }
+
+/** Opens a remote. Connections are made when they are needed. Throws ZodError where the remote's `headers` are not a list of objects. */
+export const openUpstream = (settings: RemoteSettings, options: UpstreamOptions): Upstream => new HttpUpstream(settings, options);

@@ -1,0 +1,220 @@
+import { createHash, type Hash } from 'node:crypto';
+import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { algorithmOf, type Digest, hexOf } from '../lib/digest.ts';
+import { onAbort } from './abort.ts';
+import { statusError } from './body-stream.ts';
+import type { ConnectionPool } from './connection-pool.ts';
+import type { TlsOptions } from './dispatcher.ts';
+import { totalTimeoutError, upstreamErrorOf } from './failure.ts';
+import { NetworkPolicy, type NetworkRules } from './network-policy.ts';
+import { followRedirect, type Hop, isRedirect, MAX_REDIRECTS, tooManyRedirects } from './redirect.ts';
+import type { Timeouts } from './remote-settings.ts';
+import type { ResponseHead } from './response-parser.ts';
+import { checksumError, Resume } from './resume.ts';
+import { withRetries } from './retry.ts';
+import { SlowBody } from './slow-body.ts';
+import type { ChecksumName, Downloaded } from './upstream.ts';
+import type { UpstreamError } from './upstream-error.ts';
+
+/** One file to fetch, in plain values: this is what a thread is sent. */
+export interface DownloadJob {
+  /** Connections are kept per upstream: they share its TLS and its policy. */
+  readonly upstream: string;
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly digest: Digest;
+  readonly size: number | undefined;
+  readonly checksums: readonly ChecksumName[];
+  readonly path: string;
+  readonly tries: number;
+  readonly tls: TlsOptions;
+  readonly timeouts: Timeouts;
+  readonly rules: NetworkRules;
+}
+
+export interface JobContext {
+  readonly connections: ConnectionPool;
+  readonly signal: AbortSignal;
+  readonly onRetry: (error: UpstreamError, retry: number, waitMs: number) => void;
+}
+
+/** Bytes of an answer that is no body, read to keep the connection. */
+const MAX_DISCARDED_BYTES = 64 * 1024;
+
+class DiscardLimitError extends Error {}
+
+/**
+ * Fetches the file, tries again where that helps, and resolves when its bytes are written and verified. Writes are
+ * synchronous: this runs in a thread that has nothing else to do, and the socket is not read meanwhile.
+ */
+export async function runDownload(job: DownloadJob, context: JobContext): Promise<Downloaded> {
+  const file = new HashedFile(job);
+  try {
+    return await withRetries({ tries: job.tries, signal: context.signal, onRetry: context.onRetry }, async () => {
+      try {
+        await fetchInto(file, job, context);
+        return file.finish();
+      } catch (error) {
+        if (!file.resumable(error)) file.restart();
+        throw error;
+      }
+    });
+  } finally {
+    file.close();
+  }
+}
+
+/** The file, its digests, and how far both have come. */
+class HashedFile {
+  readonly resume: Resume;
+  readonly #job: DownloadJob;
+  readonly #fd: number;
+  #hashes: Map<ChecksumName, Hash>;
+  /** Where the bytes came from in the end. */
+  url: string;
+
+  constructor(job: DownloadJob) {
+    this.#job = job;
+    this.url = job.url;
+    this.resume = new Resume(job.size);
+    this.#fd = openSync(job.path, constants.O_WRONLY | constants.O_CREAT, 0o600);
+    this.#hashes = this.#freshHashes();
+  }
+
+  add(part: Buffer): void {
+    let position = this.resume.received;
+    const fresh = this.resume.take(part, this.url);
+    for (const hash of this.#hashes.values()) hash.update(fresh);
+    for (let at = 0; at < fresh.byteLength; ) {
+      const written = writeSync(this.#fd, fresh, at, fresh.byteLength - at, position);
+      at += written;
+      position += written;
+    }
+  }
+
+  finish(): Downloaded {
+    this.resume.finish(this.url);
+    const checksums: Partial<Record<ChecksumName, string>> = {};
+    for (const [name, hash] of this.#hashes) checksums[name] = hash.digest('hex');
+    const actual = checksums[algorithmOf(this.#job.digest)];
+    const expected = hexOf(this.#job.digest);
+    if (actual !== expected) throw checksumError(this.url, expected, String(actual));
+    return { size: this.resume.received, checksums };
+  }
+
+  /** Whether what is there may be kept for the next try: not after bytes that turned out wrong. */
+  resumable(error: unknown): boolean {
+    const kind = (error as Partial<UpstreamError>).kind;
+    return kind !== 'checksum' && kind !== 'size' && kind !== 'protocol' && this.resume.received > 0;
+  }
+
+  restart(): void {
+    this.resume.restart();
+    this.#hashes = this.#freshHashes();
+    ftruncateSync(this.#fd, 0);
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  #freshHashes(): Map<ChecksumName, Hash> {
+    const names = new Set<ChecksumName>([algorithmOf(this.#job.digest), ...this.#job.checksums]);
+    return new Map([...names].map((name) => [name, createHash(name)]));
+  }
+}
+
+async function fetchInto(file: HashedFile, job: DownloadJob, context: JobContext): Promise<void> {
+  const policy = new NetworkPolicy(job.rules);
+  let hop: Hop = { url: new URL(job.url), headers: { ...job.headers, ...file.resume.headers() } };
+  const started = Date.now();
+  for (let redirects = 0; ; redirects += 1) {
+    policy.checkUrl(hop.url);
+    file.url = hop.url.href;
+    const total = job.timeouts.total;
+    const left = total === 0 ? 0 : Math.max(1, total - (Date.now() - started));
+    const head = await exchange(file, hop, job, { ...context, policy, left });
+    if (isBody(head.status)) return;
+    if (!isRedirect(head.status)) throw statusError(head.status, head.reason, head.headers, hop.url.href);
+    if (redirects === MAX_REDIRECTS) throw tooManyRedirects(job.url);
+    hop = followRedirect(hop, head.headers.location);
+  }
+}
+
+const isBody = (status: number): boolean => status === 200 || status === 206 || status === 416;
+
+interface ExchangeContext extends JobContext {
+  readonly policy: NetworkPolicy;
+  /** Milliseconds until the total timeout; 0 sets no limit. */
+  readonly left: number;
+}
+
+/** One request: a body goes to the file, anything else is read past. A kept connection that turns out closed is replaced. */
+async function exchange(file: HashedFile, hop: Hop, job: DownloadJob, context: ExchangeContext): Promise<ResponseHead> {
+  for (;;) {
+    context.signal.throwIfAborted();
+    const connection = context.connections.take(job.upstream, hop.url, {
+      policy: context.policy,
+      tls: job.tls,
+      timeouts: job.timeouts,
+    });
+    const release = onAbort(context.signal, (reason) => connection.destroy(reason));
+    const late = (): void => connection.destroy(totalTimeoutError(job.url, job.timeouts));
+    const timer = context.left > 0 ? setTimeout(late, context.left) : undefined;
+    const sink = new JobSink(file, hop.url.href);
+    try {
+      await connection.exchange(hop.url, hop.headers, sink);
+      context.connections.give(job.upstream, connection);
+      return sink.answered();
+    } catch (error) {
+      context.signal.throwIfAborted();
+      if (error instanceof DiscardLimitError) return sink.answered();
+      if (connection.reused && sink.seen === undefined && (error as NodeJS.ErrnoException).code !== 'UND_ERR_BODY_TIMEOUT')
+        continue;
+      const facts = { url: hop.url.href, timeouts: job.timeouts, validatesTls: job.tls.rejectUnauthorized };
+      throw upstreamErrorOf(error, { ...facts, answered: sink.seen !== undefined });
+    } finally {
+      release();
+      clearTimeout(timer);
+    }
+  }
+}
+
+class JobSink {
+  readonly #file: HashedFile;
+  readonly #url: string;
+  readonly #slow: SlowBody;
+  #last = performance.now();
+  #discarded = 0;
+  seen: ResponseHead | undefined;
+
+  constructor(file: HashedFile, url: string) {
+    this.#file = file;
+    this.#url = url;
+    this.#slow = new SlowBody(url);
+  }
+
+  head(head: ResponseHead): void {
+    this.seen = head;
+    this.#last = performance.now();
+    if (isBody(head.status)) this.#file.resume.begin(head.status, head.headers, this.#url);
+  }
+
+  data(part: Buffer): void {
+    if (this.seen && isBody(this.seen.status)) {
+      const now = performance.now();
+      this.#slow.add(part.byteLength, now - this.#last);
+      this.#last = now;
+      this.#file.add(part);
+      return;
+    }
+    this.#discarded += part.byteLength;
+    if (this.#discarded > MAX_DISCARDED_BYTES) throw new DiscardLimitError();
+  }
+
+  /** The head of an answer that has been read. */
+  answered(): ResponseHead {
+    if (!this.seen) throw new Error('an exchange ended without an answer');
+    return this.seen;
+  }
+}

@@ -1,0 +1,254 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { Readable } from 'node:stream';
+import type { Logger } from 'pino';
+import type { Dispatcher } from 'undici';
+import packageFile from '../../package.json' with { type: 'json' };
+import { algorithmOf, hexOf } from '../lib/digest.ts';
+import { type Limiter, limitConcurrency } from '../lib/limit-concurrency.ts';
+import { DigestMismatchError, verifiedStream } from '../lib/verified-stream.ts';
+import { abortScope, onAbort } from './abort.ts';
+import { openBody, statusError } from './body-stream.ts';
+import { decodeBody } from './decode.ts';
+import { openDispatcher, tlsOptionsOf } from './dispatcher.ts';
+import type { DownloadJob } from './download-job.ts';
+import { downloadInThread } from './download-threads.ts';
+import { exchange } from './exchange.ts';
+import { NetworkPolicy, type NetworkRules } from './network-policy.ts';
+import { followRedirect, type Hop, isRedirect, MAX_REDIRECTS, tooManyRedirects } from './redirect.ts';
+import { concurrencyOf, ownHeadersOf, type RemoteSettings, type Timeouts, timeoutsOf, triesOf } from './remote-settings.ts';
+import { checksumError, Resume } from './resume.ts';
+import { openResumedBody } from './resumed-body.ts';
+import { type RetryOptions, rateLimiter, withRetries } from './retry.ts';
+import type {
+  ChecksumName,
+  Downloaded,
+  DownloadRequest,
+  SmallRequest,
+  SmallResponse,
+  Upstream,
+  UpstreamOptions,
+  UpstreamStream,
+  VerifiedRequest,
+} from './upstream.ts';
+import { publicUrl } from './upstream-error.ts';
+
+/** The upstream was closed while this was running; not worth another try. */
+export class UpstreamClosedError extends Error {
+  override readonly name = 'UpstreamClosedError';
+}
+
+const DEFAULT_CHECKSUMS: readonly ChecksumName[] = ['sha256'];
+
+/** See `Upstream`. Small answers go by undici in this thread, files by the download threads, streams by undici again. */
+export class HttpUpstream implements Upstream {
+  readonly url: URL;
+  readonly credentials: Upstream['credentials'];
+  readonly concurrency: number;
+  readonly log: Logger;
+  readonly #settings: RemoteSettings;
+  readonly #threads: number;
+  readonly #timeouts: Timeouts;
+  readonly #tries: number;
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #rules: NetworkRules;
+  readonly #policy: NetworkPolicy;
+  readonly #dispatcher: Dispatcher;
+  readonly #slots: Limiter;
+  readonly #turn: ReturnType<typeof rateLimiter>;
+  readonly #closed = new AbortController();
+  readonly #id = randomUUID();
+
+  constructor(settings: RemoteSettings, options: UpstreamOptions) {
+    this.#settings = settings;
+    this.url = new URL(settings.url);
+    this.credentials =
+      settings.username === null ? undefined : { username: settings.username, password: settings.password ?? '' };
+    this.concurrency = concurrencyOf(settings);
+    this.log = options.log;
+    this.#threads = options.threads;
+    this.#timeouts = timeoutsOf(settings);
+    this.#tries = triesOf(settings);
+    this.#headers = { 'user-agent': `deckle/${packageFile.version}`, accept: '*/*', ...ownHeadersOf(settings) };
+    this.#rules = {
+      remoteUrl: settings.url,
+      allowedNetworks: options.allowedNetworks,
+      ownAddresses: options.ownAddresses,
+    };
+    this.#policy = new NetworkPolicy(this.#rules);
+    this.#dispatcher = openDispatcher(settings, this.#timeouts, this.#policy);
+    this.#slots = limitConcurrency(this.concurrency);
+    this.#turn = rateLimiter(settings.rate_limit);
+    if (!settings.tls_validation) {
+      this.log.warn({ url: publicUrl(this.url) }, 'tls_validation is off: the certificate of this upstream is not checked');
+    }
+  }
+
+  request(request: SmallRequest): Promise<SmallResponse> {
+    // A retry waits without a slot.
+    return withRetries(this.#retry(request.signal), () => this.#slots(() => this.#answer(request), request.signal));
+  }
+
+  download(request: DownloadRequest): Promise<Downloaded> {
+    const { path } = request.file;
+    return this.#slots(
+      () =>
+        path === undefined || this.#settings.proxy_url !== null
+          ? this.#downloadHere(request)
+          : this.#downloadInThread(request, path),
+      request.signal,
+    );
+  }
+
+  stream(request: VerifiedRequest): Promise<UpstreamStream> {
+    return new Promise((resolve, reject) => {
+      // The slot is held until the stream is closed; the promise above is settled as soon as there is a head.
+      this.#slots(async () => {
+        const scope = this.#scope(request.signal);
+        try {
+          const { size, chunks } = await this.#verifiedBody(request, scope.signal);
+          const body = Readable.from(chunks, { objectMode: false, highWaterMark: 64 * 1024 });
+          const closed = new Promise<void>((done) => body.once('close', done));
+          resolve({ size, body });
+          await closed;
+          scope.abort(new UpstreamClosedError('the reader has gone'));
+        } finally {
+          scope.end();
+        }
+      }, request.signal).catch(reject);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort(new UpstreamClosedError(`the connections to ${this.url.host} were closed`));
+    await this.#dispatcher.destroy();
+  }
+
+  /** One try of a small request, with its redirects. */
+  async #answer(request: SmallRequest): Promise<SmallResponse> {
+    this.#closed.signal.throwIfAborted();
+    await this.#turn(request.signal);
+    let hop: Hop = this.#hop(request, request.decode ? 'gzip' : 'identity');
+    const options = {
+      method: request.method,
+      maxBytes: request.maxBytes,
+      timeouts: this.#timeouts,
+      validatesTls: this.#settings.tls_validation,
+      signal: request.signal,
+    };
+    for (let redirects = 0; ; redirects += 1) {
+      this.#policy.checkUrl(hop.url);
+      const { status, reason, headers, body } = await exchange(this.#dispatcher, hop, options);
+      const url = hop.url.href;
+      if ((status >= 200 && status < 300) || request.statuses?.includes(status)) {
+        const encoding = request.decode ? headers['content-encoding'] : undefined;
+        return { status, headers, url, body: await decodeBody(body, encoding, request.maxBytes, url) };
+      }
+      if (!isRedirect(status)) throw statusError(status, reason, headers, url);
+      if (redirects === MAX_REDIRECTS) throw tooManyRedirects(request.url);
+      hop = followRedirect(hop, headers.location);
+    }
+  }
+
+  async #downloadInThread(request: DownloadRequest, path: string): Promise<Downloaded> {
+    await this.#turn(request.signal);
+    const { url, headers } = this.#hop(request, 'identity');
+    const job: DownloadJob = {
+      upstream: this.#id,
+      url: url.href,
+      headers,
+      digest: request.digest,
+      size: request.size,
+      checksums: request.checksums ?? DEFAULT_CHECKSUMS,
+      path,
+      tries: this.#tries,
+      tls: tlsOptionsOf(this.#settings),
+      timeouts: this.#timeouts,
+      rules: this.#rules,
+    };
+    const scope = this.#scope(request.signal);
+    try {
+      return await downloadInThread(job, this.#threads, scope.signal, this.#noteRetry);
+    } finally {
+      scope.end();
+    }
+  }
+
+  /** Through a proxy, or where there is no local file. What was written cannot be taken back, so wrong bytes are final. */
+  async #downloadHere(request: DownloadRequest): Promise<Downloaded> {
+    const names = new Set<ChecksumName>(request.checksums ?? DEFAULT_CHECKSUMS);
+    const hashes = [...names].map((name) => ({ name, hash: createHash(name) }));
+    const scope = this.#scope(request.signal);
+    let size = 0;
+    try {
+      const { chunks } = await this.#verifiedBody(request, scope.signal);
+      for await (const chunk of chunks) {
+        for (const { hash } of hashes) hash.update(chunk);
+        await request.file.write(chunk);
+        size += chunk.byteLength;
+      }
+    } finally {
+      scope.end();
+    }
+    const checksums: Partial<Record<ChecksumName, string>> = { [algorithmOf(request.digest)]: hexOf(request.digest) };
+    for (const { name, hash } of hashes) checksums[name] = hash.digest('hex');
+    return { size, checksums };
+  }
+
+  /** The body of a request, whatever it takes; its end is reached only when size and digest are right. */
+  async #verifiedBody(
+    request: VerifiedRequest,
+    signal: AbortSignal,
+  ): Promise<{ size: number | undefined; chunks: AsyncGenerator<Uint8Array> }> {
+    const resume = new Resume(request.size);
+    const hop = this.#hop(request, 'identity');
+    const { opened, chunks } = await openResumedBody(this.#retry(signal), resume, async () => {
+      await this.#turn(signal);
+      const context = {
+        dispatcher: this.#dispatcher,
+        timeouts: this.#timeouts,
+        validatesTls: this.#settings.tls_validation,
+        checkUrl: (url: URL) => this.#policy.checkUrl(url),
+        signal,
+      };
+      return openBody(context, hop, resume);
+    });
+    const stated = opened.headers['content-length'];
+    const size = request.size ?? (stated === undefined ? undefined : Number(stated));
+    return { size, chunks: withUpstreamErrors(verifiedStream(chunks, request), opened.url) };
+  }
+
+  #hop(request: { url: string; headers?: Readonly<Record<string, string>> | undefined }, encoding: string): Hop {
+    return { url: new URL(request.url), headers: { ...this.#headers, ...request.headers, 'accept-encoding': encoding } };
+  }
+
+  #retry(signal: AbortSignal | undefined): RetryOptions {
+    return { tries: this.#tries, signal, onRetry: this.#noteRetry };
+  }
+
+  readonly #noteRetry = (error: Error, retry: number, waitMs: number): void => {
+    this.log.info({ err: { message: error.message }, retry, waitMs: Math.round(waitMs) }, 'an upstream request is tried again');
+  };
+
+  /** A signal that is aborted with the caller's, or by `close`. */
+  #scope(parent: AbortSignal | undefined): ReturnType<typeof abortScope> {
+    const scope = abortScope(parent, 0);
+    const release = onAbort(this.#closed.signal, (reason) => scope.abort(reason));
+    return {
+      ...scope,
+      end: () => {
+        release();
+        scope.end();
+      },
+    };
+  }
+}
+
+/** Puts a digest mismatch into Pulp's words. */
+async function* withUpstreamErrors(chunks: AsyncGenerator<Uint8Array>, url: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* chunks;
+  } catch (error) {
+    if (error instanceof DigestMismatchError) throw checksumError(url, hexOf(error.expected), hexOf(error.actual));
+    throw error;
+  }
+}
