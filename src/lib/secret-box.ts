@@ -33,9 +33,11 @@ export function secretBox(keys: readonly [Buffer, ...Buffer[]]): SecretBox {
       if (version !== 'v1' || !key)
         throw new SecretError(`no key ${id} to read the secret at ${place}; is its key file missing?`);
       const bytes = Buffer.from(text, 'base64');
-      const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE_BYTES)).setAAD(Buffer.from(place));
-      decipher.setAuthTag(bytes.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES));
+      const [nonce, tag] = [bytes.subarray(0, NONCE_BYTES), bytes.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES)];
       try {
+        // Told the length, Node refuses a shortened tag, which would be easier to forge.
+        const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES });
+        decipher.setAAD(Buffer.from(place)).setAuthTag(tag);
         return decipher.update(bytes.subarray(NONCE_BYTES + TAG_BYTES), undefined, 'utf8') + decipher.final('utf8');
       } catch (cause) {
         throw new SecretError(`the secret at ${place} is damaged or belongs elsewhere`, { cause });

@@ -63,7 +63,10 @@ export async function filesystemStorage({ root: given, log }: FilesystemStorageO
       return createReadStream(path, { fd, highWaterMark: READ_BYTES, ...bounds });
     },
     localPath: resolveKey,
-    redirectUrl: () => Promise.resolve(undefined),
+    async redirectUrl(key) {
+      checkKey(key);
+      return undefined;
+    },
     async delete(key) {
       const path = resolveKey(key);
       await absentAs(undefined, () => unlink(path));
