@@ -126,7 +126,7 @@ test('the start removes what processes left behind a day ago, and nothing younge
 test('a writer that is killed leaves every file it answered for, and none that is not whole', async (t) => {
   const root = await newRoot();
   t.after(() => rm(root, { recursive: true }));
-  for (const files of [1, 120, 400]) await runUntil(root, files);
+  for (const files of [1, 9, 20, 41]) await runUntil(root, files);
 });
 
 /** Kills a writer when it has answered for so many files, and looks at what it left. */

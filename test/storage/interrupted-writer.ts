@@ -11,8 +11,9 @@ const say = (line: string): void => {
 
 async function putSmallFiles(): Promise<void> {
   for (;;) {
-    const files = Array.from({ length: 50 }, () => {
-      const body = randomBytes(20_000);
+    const files = Array.from({ length: 8 }, () => {
+      // Large enough that the end comes in the middle of one.
+      const body = randomBytes(1_500_000);
       return { key: keyOf(body), body };
     });
     await storage.putSmall(files);
