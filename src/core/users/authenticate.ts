@@ -86,9 +86,9 @@ export function authenticator(services: Pick<Services, 'db' | 'clock'>): Authent
 
   const check = async (username: string, password: string, remoteAddress: string): Promise<Caller> => {
     const row = await readRow(username);
-    const stored = row?.is_active ? row.password : null;
+    const stored = row?.is_active ? (row.password ?? undefined) : undefined;
     const proof = createHmac('sha256', key)
-      .update(JSON.stringify([row?.id ?? username, stored, password]))
+      .update(JSON.stringify([row?.id ?? username, stored ?? null, password]))
       .digest('base64');
     if (!verified.has(proof)) {
       const right = await attempt(proof, () =>

@@ -37,7 +37,7 @@ export function readSmall(path: string, start: number, length: number): Buffer {
 }
 
 /** Waits until the chunk is with the kernel (true), or the connection is gone (false). */
-function writeChunk(response: ServerResponse, chunk: Buffer): Promise<boolean> {
+export function writeChunk(response: ServerResponse, chunk: Uint8Array): Promise<boolean> {
   return new Promise((resolve) => {
     const onClose = () => resolve(false);
     response.once('close', onClose);

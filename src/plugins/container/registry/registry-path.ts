@@ -21,7 +21,7 @@ function checkedName(name: string): string {
   return name;
 }
 
-export function checkedDigest(text: string): Digest {
+function checkedDigest(text: string): Digest {
   const digest = parseDigest(text);
   if (digest === undefined) throw digestInvalid(text);
   return digest;
@@ -59,4 +59,19 @@ export function parseRegistryPath(path: string): RegistryPath {
   if (noun === 'blobs') return { kind: 'blob', name: checkedName(name), digest: checkedDigest(last) };
   if (noun === 'referrers') return { kind: 'referrers', name: checkedName(name), digest: checkedDigest(last) };
   throw pathUnknown();
+}
+
+/** `/extensions/v2/<name>/signatures/<digest>`. Throws a RegistryError for anything else. */
+export function parseSignaturesPath(path: string): { readonly name: string; readonly digest: Digest } {
+  const [, name, digest] = /^\/extensions\/v2\/(.+)\/signatures\/([^/]+)$/.exec(decoded(path)) ?? [];
+  if (name === undefined || digest === undefined) throw pathUnknown();
+  return { name: checkedName(name), digest: checkedDigest(digest) };
+}
+
+/** `/pulp/container/<base_path>/blobs/<digest>`, with the path that its signature is of. Throws a RegistryError for anything else. */
+export function parseContentPath(path: string): { readonly signed: string; readonly name: string; readonly digest: Digest } {
+  const signed = decoded(path);
+  const [, name, digest] = /^\/pulp\/container\/(.+)\/blobs\/([^/]+)$/.exec(signed) ?? [];
+  if (name === undefined || digest === undefined) throw pathUnknown();
+  return { signed, name: checkedName(name), digest: checkedDigest(digest) };
 }

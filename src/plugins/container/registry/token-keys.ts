@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { join } from 'node:path';
 import { calculateJwkThumbprint, exportJWK } from 'jose';
-import { keyFile, readIfPresent } from './key-file.ts';
+import { keyFile, readIfPresent } from '../../../lib/key-file.ts';
 
 /** A key file that cannot sign ES256. The message names it. */
 export class TokenKeyError extends Error {

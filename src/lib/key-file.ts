@@ -14,14 +14,24 @@ export async function readIfPresent(path: string): Promise<string | undefined> {
   }
 }
 
+async function sync(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
 /**
  * The text of a secret file, made by `make` when it is absent. Processes that start at once agree: the file is written
- * aside and linked into place, and whoever comes second reads what the first one made. Mode 0600.
+ * aside and linked into place, and whoever comes second reads what the first one made. Mode 0600, durable.
  */
 export async function keyFile(path: string, make: () => string): Promise<string> {
   const present = await readIfPresent(path);
   if (present !== undefined) return present;
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const folder = dirname(path);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
   const aside = `${path}.${randomBytes(8).toString('hex')}`;
   const file = await open(aside, 'wx', 0o600);
   try {
@@ -37,5 +47,6 @@ export async function keyFile(path: string, make: () => string): Promise<string>
   } finally {
     await rm(aside, { force: true });
   }
+  await sync(folder);
   return readFile(path, 'utf8');
 }

@@ -1,0 +1,116 @@
+import { createHash } from 'node:crypto';
+import { type FileHandle, open } from 'node:fs/promises';
+import type { ChecksumName } from '../../download/upstream.ts';
+import type { PendingFile } from '../../storage/storage.ts';
+
+const READ_BYTES = 256 * 1024;
+
+/** One client's way through a flight. */
+export interface FlightReader extends AsyncIterableIterator<Buffer, undefined> {
+  return(): Promise<IteratorReturnResult<undefined>>;
+}
+
+/**
+ * One body on its way from an upstream into a temporary file, read by any number of clients while it grows, each from its
+ * beginning and at its own pace: the file, not the memory, holds what a slow client has not taken yet.
+ */
+export class Flight {
+  /** Bytes in all; undefined where nobody says. */
+  readonly size: number | undefined;
+  readonly #pending: PendingFile;
+  readonly #file: FileHandle;
+  readonly #onDeserted: () => void;
+  #written = 0;
+  #ended = false;
+  #error: unknown;
+  #readers = 0;
+  #waiting: (() => void)[] = [];
+
+  private constructor(size: number | undefined, pending: PendingFile, file: FileHandle, onDeserted: () => void) {
+    this.#onDeserted = onDeserted;
+    this.size = size;
+    this.#pending = pending;
+    this.#file = file;
+  }
+
+  /**
+   * Reads from the file that `pending` is writing, at `path`; the open file outlives its renaming and its removal.
+   * `onDeserted` is called when the last reader leaves before the end.
+   */
+  static async open(size: number | undefined, pending: PendingFile, path: string, onDeserted: () => void): Promise<Flight> {
+    return new Flight(size, pending, await open(path, 'r'), onDeserted);
+  }
+
+  /**
+   * Writes the body to the file and answers its checksums. Throws what the body or the file throws. `end` has to follow, in the second case
+   * after `fail`.
+   */
+  async fill(body: AsyncIterable<Uint8Array>, checksums: readonly ChecksumName[]): Promise<Record<ChecksumName, string>> {
+    const hashes = checksums.map((name) => [name, createHash(name)] as const);
+    for await (const chunk of body) {
+      for (const [, hash] of hashes) hash.update(chunk);
+      await this.#pending.write(chunk);
+      this.#written += chunk.byteLength;
+      this.#wake();
+    }
+    return Object.fromEntries(hashes.map(([name, hash]) => [name, hash.digest('hex')])) as Record<ChecksumName, string>;
+  }
+
+  get written(): number {
+    return this.#written;
+  }
+
+  /** Nothing more comes: readers end when they have read it all, and the file is closed when they have. */
+  end(): Promise<void> {
+    this.#ended = true;
+    this.#wake();
+    return this.#closeWhenIdle();
+  }
+
+  /** The body will never be whole: readers fail. `end` still has to follow. */
+  fail(error: unknown): void {
+    this.#error = error;
+    this.#wake();
+  }
+
+  /** The bytes from the beginning; `next` throws what `fail` was given. To be read to the end, or ended by `return`. */
+  read(): FlightReader {
+    this.#readers += 1;
+    let at = 0;
+    let over = false;
+    const leave = async (): Promise<IteratorReturnResult<undefined>> => {
+      if (!over) {
+        over = true;
+        this.#readers -= 1;
+        if (this.#readers === 0 && !this.#ended) this.#onDeserted();
+        this.#wake();
+        await this.#closeWhenIdle();
+      }
+      return { done: true, value: undefined };
+    };
+    const next = async (): Promise<IteratorResult<Buffer, undefined>> => {
+      while (!over && this.#error === undefined && at === this.#written && !this.#ended) {
+        await new Promise<void>((wake) => this.#waiting.push(wake));
+      }
+      if (over || (this.#error === undefined && at === this.#written)) return leave();
+      if (this.#error !== undefined) {
+        await leave();
+        throw this.#error;
+      }
+      const length = Math.min(READ_BYTES, this.#written - at);
+      const { bytesRead, buffer } = await this.#file.read(Buffer.allocUnsafe(length), 0, length, at);
+      at += bytesRead;
+      return { done: false, value: buffer.subarray(0, bytesRead) };
+    };
+    const reader: FlightReader = { next, return: leave, [Symbol.asyncIterator]: () => reader };
+    return reader;
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  async #closeWhenIdle(): Promise<void> {
+    if (this.#ended && this.#readers === 0) await this.#file.close();
+  }
+}

@@ -1,0 +1,200 @@
+import { LRUCache } from 'lru-cache';
+import { sql } from '../../db/sql.ts';
+import type { ChecksumName, UpstreamStream } from '../../download/upstream.ts';
+import { UpstreamError } from '../../download/upstream-error.ts';
+import type { Services } from '../../kit/services.ts';
+import { algorithmOf, type Digest, hexOf } from '../../lib/digest.ts';
+import { singleFlight } from '../../lib/single-flight.ts';
+import { artifactKey } from '../../storage/layout.ts';
+import type { PendingFile } from '../../storage/storage.ts';
+import type { DownloadPolicy } from '../remotes/load-remote.ts';
+import { Flight, type FlightReader } from './flight.ts';
+import { linkArtifacts, saveArtifacts } from './save-artifacts.ts';
+
+/** Content whose bytes are not here. */
+export interface WantedArtifact {
+  readonly content_id: string;
+  readonly digest: Digest;
+  /** Bytes; null where nobody has said. */
+  readonly size: number | null;
+  /** The repository it is served from: its own remote is asked first. */
+  readonly repository_id: string;
+}
+
+/** Begins to fetch from a remote: resolves with the head, the body is verified while it flows. */
+export type FetchFrom = (remoteId: string, signal: AbortSignal) => Promise<UpstreamStream>;
+
+/** A body that is on its way. */
+export interface OpenArtifact {
+  /** Bytes; undefined where neither descriptor nor upstream say. */
+  readonly size: number | undefined;
+  /** The bytes. Fails, before the last ones are given out, where they turn out wrong or break off. */
+  readonly body: FlightReader;
+}
+
+/** No remote has the bytes, or none can be asked now. The cause is what the last one said. */
+export class UnavailableArtifactError extends Error {
+  override readonly name = 'UnavailableArtifactError';
+  readonly digest: Digest;
+  /** Remotes that are known to have it; with 0 there is nobody to ask. */
+  readonly sources: number;
+  constructor(digest: Digest, sources: number, cause?: unknown) {
+    super(
+      sources === 0
+        ? `${digest} is not stored and no remote is known to have it; sync its repository again`
+        : `${digest} is not stored and none of its ${sources} remotes gives it now`,
+      { cause },
+    );
+    this.digest = digest;
+    this.sources = sources;
+  }
+}
+
+interface Source {
+  readonly remote_id: string;
+  readonly policy: DownloadPolicy;
+}
+
+/** A source that gave wrong bytes is not asked again for five minutes (as Pulp does), one that failed otherwise for half a minute. */
+const WRONG_BYTES_MS = 300_000;
+const FAILED_MS = 30_000;
+const MAX_COOLING = 100_000;
+
+/** Fetches content that is known but not stored, when somebody asks for it. */
+export class OnDemandArtifacts {
+  readonly #services: Pick<Services, 'db' | 'storage' | 'config' | 'log' | 'clock' | 'domain'>;
+  readonly #start = singleFlight<string, Flight | 'stored'>();
+  readonly #flights = new Map<string, Flight>();
+  readonly #work = new Set<Promise<void>>();
+  readonly #cooling = new LRUCache<string, number>({ max: MAX_COOLING });
+  readonly #closing = new AbortController();
+
+  constructor(services: Pick<Services, 'db' | 'storage' | 'config' | 'log' | 'clock' | 'domain'>) {
+    this.#services = services;
+  }
+
+  /**
+   * The bytes as they come from one of the content's remotes; whoever asks meanwhile shares the fetch. They are stored when they
+   * are whole, unless the remote's policy is `streamed`. 'stored': somebody has stored them meanwhile. Throws
+   * UnavailableArtifactError.
+   */
+  async open(wanted: WantedArtifact, fetchFrom: FetchFrom): Promise<OpenArtifact | 'stored'> {
+    const flight =
+      this.#flights.get(wanted.content_id) ?? (await this.#start(wanted.content_id, () => this.#begin(wanted, fetchFrom)));
+    return flight === 'stored' ? flight : { size: flight.size, body: flight.read() };
+  }
+
+  /** Breaks off what is on its way and waits until it has cleaned up. */
+  async close(): Promise<void> {
+    this.#closing.abort(new Error('the server is stopping'));
+    await Promise.all(this.#work);
+  }
+
+  async #begin(wanted: WantedArtifact, fetchFrom: FetchFrom): Promise<Flight | 'stored'> {
+    // Asked again here, where nobody else can be fetching: the fetch that the caller just missed may have stored it.
+    if (await this.#isStored(wanted)) return 'stored';
+    const sources = await this.#sources(wanted);
+    let cause: unknown;
+    for (const source of sources) {
+      if (this.#isCooling(wanted, source)) continue;
+      let stream: UpstreamStream;
+      try {
+        stream = await fetchFrom(source.remote_id, this.#closing.signal);
+      } catch (error) {
+        cause = error;
+        this.#cool(wanted, source, error);
+        continue;
+      }
+      return this.#take(wanted, source, stream);
+    }
+    throw new UnavailableArtifactError(wanted.digest, sources.length, cause);
+  }
+
+  async #take(wanted: WantedArtifact, source: Source, stream: UpstreamStream): Promise<Flight> {
+    const pending = await this.#services.storage.create().catch((error: unknown) => {
+      stream.body.destroy();
+      throw error;
+    });
+    try {
+      if (pending.path === undefined) throw new Error('this storage has no temporary files that can be read while they grow');
+      // Bytes that are to be stored are worth having even when nobody waits for them any more.
+      const onDeserted = () => source.policy === 'streamed' && stream.body.destroy(new Error('the client went away'));
+      const flight = await Flight.open(wanted.size ?? stream.size, pending, pending.path, onDeserted);
+      this.#flights.set(wanted.content_id, flight);
+      const work = this.#carry(wanted, source, stream, flight, pending).finally(() => this.#work.delete(work));
+      this.#work.add(work);
+      return flight;
+    } catch (error) {
+      stream.body.destroy();
+      await pending.abort();
+      throw error;
+    }
+  }
+
+  async #carry(
+    wanted: WantedArtifact,
+    source: Source,
+    stream: UpstreamStream,
+    flight: Flight,
+    pending: PendingFile,
+  ): Promise<void> {
+    const { config, log } = this.#services;
+    try {
+      const proven = algorithmOf(wanted.digest);
+      const names = new Set<ChecksumName>(['sha256', ...config.PULP_ALLOWED_CONTENT_CHECKSUMS]);
+      names.delete(proven);
+      const checksums = { ...(await flight.fill(stream.body, [...names])), [proven]: hexOf(wanted.digest) };
+      if (source.policy !== 'streamed') {
+        await pending.commit(artifactKey(checksums.sha256));
+        await this.#record(wanted, flight.written, checksums);
+      }
+    } catch (error) {
+      this.#cool(wanted, source, error);
+      stream.body.destroy();
+      flight.fail(error);
+      log.warn({ err: error, digest: wanted.digest, remote_id: source.remote_id }, 'content on demand broke off; nothing stored');
+    } finally {
+      this.#flights.delete(wanted.content_id);
+      await flight.end();
+      await pending.abort();
+    }
+  }
+
+  /** The file is durable; now the rows that say so. */
+  #record(wanted: WantedArtifact, size: number, checksums: Record<ChecksumName, string>): Promise<void> {
+    const { db, domain } = this.#services;
+    return db.transaction(async (tx) => {
+      const ids = await saveArtifacts(tx, domain.id, [{ size, checksums }]);
+      const links = [...ids.values()].map((artifact_id) => ({ content_id: wanted.content_id, artifact_id }));
+      await linkArtifacts(tx, links);
+    });
+  }
+
+  async #isStored({ content_id }: WantedArtifact): Promise<boolean> {
+    const { db, storage } = this.#services;
+    const [row] = await db.query<{ file: string }>(sql`
+      select a.file from content c join artifact a on a.id = c.artifact_id where c.id = ${content_id}::uuid`);
+    return row !== undefined && (await storage.size(row.file)) !== undefined;
+  }
+
+  #sources({ content_id, repository_id }: WantedArtifact): Promise<Source[]> {
+    return this.#services.db.query<Source>(sql`
+      select r.id as remote_id, r.policy
+      from remote_content rc join remote r on r.id = rc.remote_id
+      where rc.content_id = ${content_id}::uuid
+      order by exists (select from repository p where p.id = ${repository_id}::uuid and p.remote_id = r.id) desc, r.id desc`);
+  }
+
+  #isCooling(wanted: WantedArtifact, source: Source): boolean {
+    const until = this.#cooling.get(`${wanted.content_id} ${source.remote_id}`);
+    return until !== undefined && until > this.#services.clock().getTime();
+  }
+
+  /** What went wrong on this side (a full disk, the database) is not the source's fault. */
+  #cool(wanted: WantedArtifact, source: Source, error: unknown): void {
+    if (!(error instanceof UpstreamError)) return;
+    const wrong = error.kind === 'checksum' || error.kind === 'size';
+    const until = this.#services.clock().getTime() + (wrong ? WRONG_BYTES_MS : FAILED_MS);
+    this.#cooling.set(`${wanted.content_id} ${source.remote_id}`, until);
+  }
+}

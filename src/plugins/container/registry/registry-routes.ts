@@ -1,0 +1,170 @@
+import formbody from '@fastify/formbody';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { InvalidCredentialsError, isDatabaseAway, ThrottledError } from '../../../core/plugin-api.ts';
+import type { Services } from '../../../kit/services.ts';
+import { answerBlob } from './blob-answer.ts';
+import { listRepositories } from './catalog.ts';
+import { basicChallenge } from './challenge.ts';
+import { contentRoutes } from './content-route.ts';
+import { type FastPath, fastPath as fastPathOf } from './fast-path.ts';
+import { STANDING_HEADERS } from './headers.ts';
+import { sendManifest } from './manifest.ts';
+import { cutPage, parsePage } from './page.ts';
+import { listReferrers } from './referrers.ts';
+import { errorBody, manifestUnknown, pathUnknown, RegistryError, unsupported } from './registry-error.ts';
+import { checkedDigest, isRepositoryName, parseRegistryPath, type RegistryPath } from './registry-path.ts';
+import { checkBase, checkCatalog, readable } from './request-access.ts';
+import { openServedRegistry, type ServedRegistry } from './served-registry.ts';
+import { listSignatures } from './signatures.ts';
+import { listTags } from './tags.ts';
+import { tokenRoutes } from './token-route.ts';
+
+const READS = new Set(['GET', 'HEAD']);
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
+
+// The server that the framework is given has to ask the fast path before the routes are there.
+const running = new WeakMap<Services, ServedRegistry>();
+
+/** Answers pulls past the framework; until `registryRoutes` has run for these services it answers none. */
+export const fastPath = (services: Services): FastPath => {
+  let answer: FastPath | undefined;
+  return (request, response) => {
+    const registry = running.get(services);
+    if (!registry) return false;
+    answer ??= fastPathOf(registry);
+    return answer(request, response);
+  };
+};
+
+/** The Registry API (OCI distribution-spec, its read side), its token server and its part of the content app. */
+export async function registryRoutes(app: FastifyInstance, services: Services): Promise<void> {
+  const registry = await openServedRegistry(services);
+  running.set(services, registry);
+  app.addHook('onClose', async () => {
+    running.delete(services);
+    await registry.close();
+  });
+  await app.register(async (scope) => {
+    if (!scope.hasContentTypeParser('application/x-www-form-urlencoded')) await scope.register(formbody);
+    tokenRoutes(scope, registry);
+    contentRoutes(scope, registry);
+  });
+  await app.register(async (scope) => {
+    scope.setErrorHandler(answerError);
+    scope.addHook('onRequest', async (request, reply) => {
+      reply.headers(STANDING_HEADERS);
+      // Before a body is read: pushing is not served yet.
+      if (!READS.has(request.method)) throw unsupported(request.method);
+    });
+    for (const url of ['/v2', '/v2/*']) {
+      scope.route({
+        method: METHODS,
+        url,
+        exposeHeadRoute: false,
+        handler: (request, reply) => answer(registry, request, reply),
+      });
+    }
+    scope.route({
+      method: METHODS,
+      url: '/extensions/v2/*',
+      exposeHeadRoute: false,
+      handler: (request) => answerSignatures(registry, request),
+    });
+  });
+}
+
+const urlOf = (request: FastifyRequest): URL => new URL(request.url, 'http://localhost');
+
+async function answer(registry: ServedRegistry, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  const url = urlOf(request);
+  const path = parseRegistryPath(url.pathname);
+  switch (path.kind) {
+    case 'base':
+      await checkBase(registry, request);
+      return {};
+    case 'catalog': {
+      const page = parsePage(url.searchParams);
+      const caller = await checkCatalog(registry, request);
+      const { entries, link } = cutPage(url.pathname, page, await listRepositories(registry.services, caller, page));
+      if (link !== undefined) reply.header('link', link);
+      return { repositories: entries };
+    }
+    default:
+      return answerRepository(registry, { request, reply, url }, path);
+  }
+}
+
+type RepositoryPath = Exclude<RegistryPath, { kind: 'base' | 'catalog' }>;
+
+async function answerRepository(
+  registry: ServedRegistry,
+  { request, reply, url }: { readonly request: FastifyRequest; readonly reply: FastifyReply; readonly url: URL },
+  path: RepositoryPath,
+): Promise<unknown> {
+  const { version } = await readable(registry, request, path.name);
+  const { db } = registry.services;
+  switch (path.kind) {
+    case 'tags': {
+      const page = parsePage(url.searchParams);
+      const { entries, link } = cutPage(url.pathname, page, await listTags(db, version, page));
+      if (link !== undefined) reply.header('link', link);
+      return { name: path.name, tags: entries };
+    }
+    case 'manifest': {
+      const manifest = await registry.manifests.find(version, path.reference);
+      if (!manifest) throw manifestUnknown(path.reference);
+      passHeaders(reply);
+      sendManifest(request.raw, reply.raw, manifest);
+      return reply.hijack();
+    }
+    case 'blob': {
+      passHeaders(reply);
+      await answerBlob(registry, { request: request.raw, response: reply.raw }, version, path.digest);
+      return reply.hijack();
+    }
+    case 'referrers': {
+      const artifactType = url.searchParams.get('artifactType') ?? undefined;
+      const index = await listReferrers(registry, version, path.digest, artifactType);
+      if (artifactType !== undefined) reply.header('oci-filters-applied', 'artifactType');
+      return reply.header('content-type', index.mediaType).send(JSON.stringify(index));
+    }
+  }
+}
+
+/** Headers that hooks have set (the correlation id) also go with an answer that is written past the framework. */
+function passHeaders(reply: FastifyReply): void {
+  for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) reply.raw.setHeader(name, value);
+}
+
+async function answerSignatures(registry: ServedRegistry, request: FastifyRequest): Promise<unknown> {
+  const [, name, digest] =
+    /^\/extensions\/v2\/(.+)\/signatures\/([^/]+)$/.exec(decodeURIComponent(urlOf(request).pathname)) ?? [];
+  if (name === undefined || digest === undefined || !isRepositoryName(name)) throw pathUnknown();
+  const checked = checkedDigest(digest);
+  const { version } = await readable(registry, request, name);
+  if (!(await registry.manifests.find(version, checked))) throw manifestUnknown(checked);
+  return { signatures: await listSignatures(registry.services.db, version, checked) };
+}
+
+/** Every error of the Registry API, in the OCI shape. */
+function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const known = registryErrorOf(error);
+  if (!known) request.log.error({ err: error, method: request.method, path: urlOf(request).pathname }, 'registry request failed');
+  const told =
+    known ?? new RegistryError(500, 'UNKNOWN', `Internal error. The log tells more under correlation id ${request.id}.`);
+  return reply.code(told.status).headers(told.headers).header('content-type', 'application/json').send(errorBody(told));
+}
+
+function registryErrorOf(error: Error & { readonly statusCode?: number }): RegistryError | undefined {
+  if (error instanceof RegistryError) return error;
+  if (error instanceof InvalidCredentialsError) return basicChallenge(error.message);
+  if (error instanceof ThrottledError)
+    return new RegistryError(429, 'TOOMANYREQUESTS', error.message, { headers: error.headers });
+  if (isDatabaseAway(error)) {
+    const headers = { 'retry-after': '2' };
+    return new RegistryError(503, 'UNAVAILABLE', 'The database is not reachable at the moment.', { headers, cause: error });
+  }
+  if (error.statusCode !== undefined && error.statusCode < 500)
+    return new RegistryError(error.statusCode, 'UNSUPPORTED', error.message);
+  return undefined;
+}

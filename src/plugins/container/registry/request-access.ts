@@ -1,0 +1,85 @@
+import type { FastifyRequest } from 'fastify';
+import { permitted } from '../../../core/plugin-api.ts';
+import type { Caller } from '../../../kit/api.ts';
+import { basicChallenge, bearerChallenge, CATALOG_SCOPE, pullScope } from './challenge.ts';
+import { nameUnknown, RegistryError } from './registry-error.ts';
+import { type ServedDistribution, type ServedVersion, servedVersion } from './served-distribution.ts';
+import type { ServedRegistry } from './served-registry.ts';
+import { allows, type VerifiedToken } from './token.ts';
+
+export const PULL = 'container.pull_containerdistribution';
+
+/** A repository that the request may read. */
+export interface ReadableRepository {
+  readonly distribution: ServedDistribution;
+  readonly version: ServedVersion;
+}
+
+const BEARER = /^bearer +(\S+)$/i;
+
+/** The permission object of a distribution; undefined where there is none of that name. */
+export const guarded = (distribution: ServedDistribution | undefined) =>
+  distribution && { id: distribution.id, public: !distribution.private };
+
+/** The request's token, proven. `scope` is what the challenge asks for. */
+async function bearer({ tokens }: ServedRegistry, request: FastifyRequest, scope?: string): Promise<VerifiedToken> {
+  const text = BEARER.exec(request.headers.authorization ?? '')?.[1];
+  if (text === undefined) throw bearerChallenge(tokens, scope, 'missing');
+  const token = await tokens.verify(text);
+  if (!token) throw bearerChallenge(tokens, scope, 'invalid_token');
+  return token;
+}
+
+/** The request's user where Basic authentication is in force; null for nobody. */
+async function basic({ authenticator }: ServedRegistry, request: FastifyRequest): Promise<Caller | null> {
+  const header = request.headers.authorization;
+  return header === undefined ? null : authenticator.basic(header, request.ip);
+}
+
+/** `/v2/` itself: any token of ours, or any user. */
+export async function checkBase(registry: ServedRegistry, request: FastifyRequest): Promise<void> {
+  if (!registry.services.config.PULP_TOKEN_AUTH_DISABLED) {
+    await bearer(registry, request);
+    return;
+  }
+  // Nobody has to log in to pull what is public; who tries is told whether it worked.
+  await basic(registry, request);
+}
+
+/** Whose catalog it is. */
+export async function checkCatalog(registry: ServedRegistry, request: FastifyRequest): Promise<Caller | null> {
+  if (registry.services.config.PULP_TOKEN_AUTH_DISABLED) {
+    const caller = await basic(registry, request);
+    if (!caller) throw basicChallenge('Authentication credentials were not provided.');
+    return caller;
+  }
+  const token = await bearer(registry, request, CATALOG_SCOPE);
+  if (!token.access.some((entry) => entry.name === 'catalog' && allows(entry, 'registry', '*'))) {
+    throw bearerChallenge(registry.tokens, CATALOG_SCOPE, 'insufficient_scope');
+  }
+  return (await registry.authenticator.find(token.subject)) ?? null;
+}
+
+/** What the name stands for, if the request may pull it. Throws a RegistryError: 401, 403, or 404 where nothing is served. */
+export async function readable(registry: ServedRegistry, request: FastifyRequest, name: string): Promise<ReadableRepository> {
+  const distribution = registry.services.config.PULP_TOKEN_AUTH_DISABLED
+    ? await pulledByUser(registry, request, name)
+    : await pulledByToken(registry, request, name);
+  const version = distribution && servedVersion(distribution);
+  if (!version) throw nameUnknown(name);
+  return { distribution, version };
+}
+
+async function pulledByToken(registry: ServedRegistry, request: FastifyRequest, name: string) {
+  const token = await bearer(registry, request, pullScope(name));
+  if (!token.pull.has(name)) throw bearerChallenge(registry.tokens, pullScope(name), 'insufficient_scope');
+  return registry.distributions.find(name);
+}
+
+async function pulledByUser(registry: ServedRegistry, request: FastifyRequest, name: string) {
+  const caller = await basic(registry, request);
+  const distribution = await registry.distributions.find(name);
+  if (await permitted(caller, PULL, guarded(distribution))) return distribution;
+  if (!caller) throw basicChallenge('Authentication credentials were not provided.');
+  throw new RegistryError(403, 'DENIED', 'You do not have permission to pull from this repository.', { detail: { name } });
+}

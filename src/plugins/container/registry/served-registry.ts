@@ -1,0 +1,49 @@
+import { type Authenticator, authenticator, OnDemandArtifacts } from '../../../core/plugin-api.ts';
+import type { Services } from '../../../kit/services.ts';
+import { Blobs } from './blob.ts';
+import { ContentUrls } from './content-url.ts';
+import { Manifests } from './manifest.ts';
+import { ServedDistributions } from './served-distribution.ts';
+import { Tokens } from './token.ts';
+import { loadTokenKeys } from './token-keys.ts';
+import { UpstreamBlobs } from './upstream-blob.ts';
+
+/** What the routes of the registry share: keys, and what is kept in memory between requests. */
+export interface ServedRegistry {
+  readonly services: Services;
+  readonly tokens: Tokens;
+  readonly contentUrls: ContentUrls;
+  readonly authenticator: Authenticator;
+  readonly distributions: ServedDistributions;
+  readonly manifests: Manifests;
+  readonly blobs: Blobs;
+  readonly onDemand: OnDemandArtifacts;
+  readonly upstreams: UpstreamBlobs;
+  close(): Promise<void>;
+}
+
+/** Reads the keys, making them on the first start, and begins to listen for changes. Throws TokenKeyError. */
+export async function openServedRegistry(services: Services): Promise<ServedRegistry> {
+  const tokens = new Tokens(services, await loadTokenKeys(services.config.DATA_DIR));
+  const contentUrls = await ContentUrls.load(services);
+  const distributions = new ServedDistributions(services);
+  const onDemand = new OnDemandArtifacts(services);
+  const upstreams = new UpstreamBlobs(services);
+  await distributions.start();
+  return {
+    services,
+    tokens,
+    contentUrls,
+    authenticator: authenticator(services),
+    distributions,
+    manifests: new Manifests(services),
+    blobs: new Blobs(services),
+    onDemand,
+    upstreams,
+    close: async () => {
+      await onDemand.close();
+      await upstreams.close();
+      await distributions.close();
+    },
+  };
+}

@@ -1,0 +1,25 @@
+import type { Queryable } from '../../../db/database.ts';
+import { sql } from '../../../db/sql.ts';
+import type { Digest } from '../../../lib/digest.ts';
+import type { ServedVersion } from './served-distribution.ts';
+import { inVersion } from './version-content.ts';
+
+/** A signature as the extension API gives it: an atomic container signature, `content` in base64. */
+export interface ExtensionSignature {
+  readonly schemaVersion: 2;
+  readonly type: 'atomic';
+  readonly name: string;
+  readonly content: string;
+}
+
+/** The version's signatures of a manifest; [] where it has none. */
+export async function listSignatures(db: Queryable, version: ServedVersion, digest: Digest): Promise<ExtensionSignature[]> {
+  const rows = await db.query<{ name: string; data: string }>(sql`
+    select s.name, s.data
+    from container_signature s
+      join container_manifest m on m.id = s.signed_manifest_id
+      join repository_content rc on rc.content_id = s.id
+    where m.digest = ${digest} and ${inVersion(version)}
+    order by s.name`);
+  return rows.map(({ name, data }) => ({ schemaVersion: 2, type: 'atomic', name, content: data }));
+}
