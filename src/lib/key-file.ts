@@ -33,14 +33,14 @@ export async function keyFile(path: string, make: () => string): Promise<string>
   const folder = dirname(path);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const aside = `${path}.${randomBytes(8).toString('hex')}`;
-  const file = await open(aside, 'wx', 0o600);
   try {
-    await file.writeFile(make());
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  try {
+    const file = await open(aside, 'wx', 0o600);
+    try {
+      await file.writeFile(make());
+      await file.sync();
+    } finally {
+      await file.close();
+    }
     await link(aside, path);
   } catch (error) {
     if (!isCode(error, 'EEXIST')) throw error;

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readFile, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { keyFile } from './key-file.ts';
 
 const KEY_BYTES = 32;
 /** 32 bytes in base64, exactly: Buffer.from would pass over a character that is mistyped. */
@@ -22,12 +22,8 @@ export interface SecretKeysSource {
 /** The keys for secretBox, newest first. Throws SecretKeysError, or the file system's error. */
 export async function loadSecretKeys({ file, given }: SecretKeysSource): Promise<readonly [Buffer, ...Buffer[]]> {
   if (given) return parseKeys(given, (position) => `key ${position} of DECKLE_SECRET_KEYS`, 'DECKLE_SECRET_KEYS');
-  let text = await readPrivate(file);
-  if (text === undefined) {
-    await createKeyFile(file);
-    text = await readPrivate(file);
-  }
-  if (text === undefined) throw new SecretKeysError(`the key file ${file} vanished while it was being read; start again`);
+  const text = await keyFile(file, () => `${randomBytes(KEY_BYTES).toString('base64')}\n`);
+  await checkPrivate(file);
   const lines = text.split('\n').map((line) => line.trim());
   return parseKeys(
     lines.filter((line) => line !== ''),
@@ -57,44 +53,9 @@ function parseKeys(
   return [first, ...rest];
 }
 
-/** The file's text, or undefined if there is none. Others must not be able to read it. */
-async function readPrivate(file: string): Promise<string | undefined> {
-  try {
-    const { mode } = await stat(file);
-    if ((mode & 0o077) !== 0) {
-      throw new SecretKeysError(`the key file ${file} can be read by other users; run \`chmod 600 ${file}\``);
-    }
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-/** Writes a new key beside the file and links it there: of two processes that start at once, one wins and both read its key. */
-async function createKeyFile(file: string): Promise<void> {
-  const folder = dirname(file);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  const temporary = `${file}.${randomBytes(8).toString('hex')}`;
-  try {
-    const handle = await open(temporary, 'wx', 0o600);
-    try {
-      await handle.writeFile(`${randomBytes(KEY_BYTES).toString('base64')}\n`);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await link(temporary, file).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error;
-    });
-  } finally {
-    await rm(temporary, { force: true });
-  }
-  // The key must outlive a power cut that the first sealed secret outlives.
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+/** Throws if others could read the file. */
+async function checkPrivate(file: string): Promise<void> {
+  const { mode } = await stat(file);
+  if ((mode & 0o077) === 0) return;
+  throw new SecretKeysError(`the key file ${file} can be read by other users; run \`chmod 600 ${file}\``);
 }
