@@ -12,11 +12,12 @@ const list = z.string().transform((text) =>
     .filter((item) => item !== ''),
 );
 const origin = z.url({ protocol: /^https?$/ }).transform((text) => text.replace(/\/+$/, ''));
+const secretKey = z.base64().refine((text) => Buffer.from(text, 'base64').length === 32, 'must be 32 bytes in base64');
 const CHECKSUMS = ['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'] as const;
 
 /**
  * Every setting, by the name of its environment variable. `.meta({ description })` is the text of the README's table and
- * of `deckle --help`; test/config.test.ts keeps the README in step.
+ * of `deckle --help`; test/config.test.ts keeps the README in step. The value of a `secret` one is never shown.
  */
 export const settings = {
   HOST: z.string().default('127.0.0.1').meta({ description: 'Address to listen on.' }),
@@ -29,30 +30,25 @@ export const settings = {
   DATABASE_URL: z
     .url({ protocol: /^postgres(ql)?$/ })
     .optional()
-    .meta({ description: 'PostgreSQL to use; without it an embedded one runs in `DATA_DIR`.' }),
+    .meta({ description: 'PostgreSQL to use; without it an embedded one runs in `DATA_DIR`.', secret: true }),
   REDIS_URL: z
     .url({ protocol: /^rediss?$/ })
     .optional()
-    .meta({ description: 'Redis for the task queue; without it the queue lives in PostgreSQL.' }),
+    .meta({ description: 'Redis for the task queue; without it the queue lives in PostgreSQL.', secret: true }),
   WORKERS: count(2, 0, 64).meta({ description: 'Worker processes that `start` runs.' }),
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
     .default('info')
     .meta({ description: 'Least level that is logged.' }),
-  ADMIN_PASSWORD: z
-    .string()
-    .min(1)
-    .optional()
-    .meta({
-      description:
-        'Password that the user `admin` gets on the first start. Default: `password` with the embedded database, else one made at random and printed once.',
-    }),
-  PULP_CONTENT_ORIGIN: origin
-    .optional()
-    .meta({
-      description:
-        'Origin under which clients reach the content, for example `https://mirror.example.org`. Default: `http://localhost:PORT`.',
-    }),
+  ADMIN_PASSWORD: z.string().min(1).optional().meta({
+    description:
+      'Password that the user `admin` gets on the first start. Default: `password` with the embedded database, else one made at random and printed once.',
+    secret: true,
+  }),
+  PULP_CONTENT_ORIGIN: origin.optional().meta({
+    description:
+      'Origin under which clients reach the content, for example `https://mirror.example.org`. Default: `http://localhost:PORT`.',
+  }),
   PULP_TOKEN_AUTH_DISABLED: flag
     .default(false)
     .meta({ description: 'Serve the registry with Basic authentication in place of tokens.' }),
@@ -76,21 +72,18 @@ export const settings = {
   DECKLE_TRUSTED_PROXIES: list
     .default([])
     .meta({ description: 'Addresses or networks of proxies whose `X-Forwarded-*` headers are believed, separated by commas.' }),
-  DECKLE_ALLOWED_REMOTE_NETWORKS: list
-    .default([])
-    .meta({
-      description:
-        'Further networks (CIDR) that an upstream may redirect to, beside public and private ones; loopback and link-local are refused unless listed or named by the remote itself.',
-    }),
+  DECKLE_ALLOWED_REMOTE_NETWORKS: list.default([]).meta({
+    description:
+      'Further networks (CIDR) that an upstream may redirect to, beside public and private ones; loopback and link-local are refused unless listed or named by the remote itself.',
+  }),
   DECKLE_TOKEN_REALMS: list
     .default([])
     .meta({ description: 'Hosts of token servers that an upstream without TLS may name, separated by commas.' }),
-  DECKLE_SECRET_KEYS: list
-    .optional()
-    .meta({
-      description:
-        'Keys that encrypt the secrets of remotes (base64, 32 bytes each, newest first). Default: the file `DATA_DIR/keys/secrets.key`.',
-    }),
+  DECKLE_SECRET_KEYS: list.pipe(z.array(secretKey).min(1)).optional().meta({
+    description:
+      'Keys that encrypt the secrets of remotes (base64, 32 bytes each, newest first). Default: the file `DATA_DIR/keys/secrets.key`.',
+    secret: true,
+  }),
   DECKLE_TASKS_PER_WORKER: count(4, 1, 64).meta({ description: 'Tasks that one worker process runs at once.' }),
   DECKLE_DOWNLOAD_THREADS: count(3, 1, 16).meta({ description: 'Threads of a worker that fetch large blobs.' }),
   DECKLE_DATABASE_CONNECTIONS: count(10, 2, 200).meta({ description: 'Database connections of each process.' }),
@@ -118,11 +111,12 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const given = Object.fromEntries(Object.keys(settings).flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
   const parsed = schema.safeParse(given);
   if (!parsed.success) {
-    throw new ConfigError(
-      parsed.error.issues
-        .map((issue) => `${String(issue.path[0])}: ${issue.message} (is "${env[String(issue.path[0])]}")`)
-        .join('; '),
-    );
+    const wrong = parsed.error.issues.map((issue) => {
+      const name = String(issue.path[0]) as keyof typeof settings;
+      const value = settings[name].meta()?.secret ? '' : ` (is "${env[name]}")`;
+      return `${name}: ${issue.message}${value}`;
+    });
+    throw new ConfigError(wrong.join('; '));
   }
   const contentOrigin = parsed.data.PULP_CONTENT_ORIGIN ?? `http://localhost:${parsed.data.PORT}`;
   return {
