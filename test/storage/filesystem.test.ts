@@ -133,6 +133,7 @@ test('a writer that is killed leaves every file it answered for, and none that i
 async function runUntil(root: string, files: number): Promise<void> {
   const script = join(import.meta.dirname, 'interrupted-writer.ts');
   const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', script, root], {
+    cwd: import.meta.dirname,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const ended = new Promise((resolve) => child.once('close', resolve));
