@@ -14,7 +14,7 @@ import type { DownloadJob } from './download-job.ts';
 import { downloadInThread } from './download-threads.ts';
 import { exchange } from './exchange.ts';
 import { NetworkPolicy, type NetworkRules } from './network-policy.ts';
-import { followRedirect, type Hop, isRedirect, MAX_REDIRECTS, tooManyRedirects } from './redirect.ts';
+import { followRedirect, type Hop, isRedirect, MAX_REDIRECTS, tooManyRedirects, withoutSecrets } from './redirect.ts';
 import { concurrencyOf, ownHeadersOf, type RemoteSettings, type Timeouts, timeoutsOf, triesOf } from './remote-settings.ts';
 import { checksumError, Resume } from './resume.ts';
 import { openResumedBody } from './resumed-body.ts';
@@ -139,9 +139,12 @@ export class HttpUpstream implements Upstream {
       this.#policy.checkUrl(hop.url);
       const { status, reason, headers, body } = await exchange(this.#dispatcher, hop, options);
       const url = hop.url.href;
-      if ((status >= 200 && status < 300) || request.statuses?.includes(status)) {
+      const ok = status >= 200 && status < 300;
+      if (ok || request.statuses?.includes(status)) {
         const encoding = request.decode ? headers['content-encoding'] : undefined;
-        return { status, headers, url, body: await decodeBody(body, encoding, request.maxBytes, url) };
+        const response = { status, headers, url, body: await decodeBody(body, encoding, request.maxBytes, url) };
+        if (ok) request.verify?.(response);
+        return response;
       }
       if (!isRedirect(status)) throw statusError(status, reason, headers, url);
       if (redirects === MAX_REDIRECTS) throw tooManyRedirects(request.url);
@@ -218,7 +221,9 @@ export class HttpUpstream implements Upstream {
   }
 
   #hop(request: { url: string; headers?: Readonly<Record<string, string>> | undefined }, encoding: string): Hop {
-    return { url: new URL(request.url), headers: { ...this.#headers, ...request.headers, 'accept-encoding': encoding } };
+    const url = new URL(request.url);
+    const own = url.origin === this.url.origin ? this.#headers : withoutSecrets(this.#headers);
+    return { url, headers: { ...own, ...request.headers, 'accept-encoding': encoding } };
   }
 
   #retry(signal: AbortSignal | undefined): RetryOptions {

@@ -12,6 +12,10 @@ export interface Hop {
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const SECRET_HEADERS = ['authorization', 'cookie', 'proxy-authorization'];
 
+/** Headers as another server may see them. */
+export const withoutSecrets = (headers: Hop['headers']): Hop['headers'] =>
+  Object.fromEntries(Object.entries(headers).filter(([name]) => !SECRET_HEADERS.includes(name)));
+
 export const isRedirect = (status: number): boolean => REDIRECTS.has(status);
 
 /**
@@ -38,8 +42,7 @@ export function followRedirect({ url, headers }: Hop, location: string | undefin
     );
   }
   if (target.origin === url.origin) return { url: target, headers };
-  const kept = Object.entries(headers).filter(([name]) => !SECRET_HEADERS.includes(name));
-  return { url: target, headers: Object.fromEntries(kept) };
+  return { url: target, headers: withoutSecrets(headers) };
 }
 
 export const tooManyRedirects = (url: string): UpstreamError =>

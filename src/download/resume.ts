@@ -87,7 +87,7 @@ export class Resume {
   }
 }
 
-/** Pulp's text of a digest that is not the expected one. Both as `sha256:…` or bare hexadecimal, whatever the caller compares. */
+/** Pulp's text of bytes with another digest than expected; both in hexadecimal. */
 export const checksumError = (url: string, expected: string, actual: string): UpstreamError =>
   new UpstreamError(
     'checksum',

@@ -19,6 +19,8 @@ export interface SmallRequest {
   readonly statuses?: readonly number[] | undefined;
   /** Ask for gzip and decode it, at most 100 : 1 and maxBytes. Otherwise bytes come as they are, `Accept-Encoding: identity`. */
   readonly decode?: boolean | undefined;
+  /** Looks at an answer of a 2xx status. What it throws counts as the failure of this try: a `checksum` is tried again. */
+  readonly verify?: ((response: SmallResponse) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
