@@ -1,4 +1,9 @@
+import type { Operation } from './api.ts';
+import type { Plugin } from './define-plugin.ts';
+import type { Resource } from './define-resource.ts';
 import type { TaskDefinition } from './define-task.ts';
+import { collectionPath, parseReference, pieces, prnType } from './names.ts';
+import { operationsOf } from './operations.ts';
 
 /** A kind of content, as hrefs and summaries need it: `container.blob` lives at `/pulp/api/v3/content/container/blobs/`. */
 export interface ContentType {
@@ -8,9 +13,76 @@ export interface ContentType {
   readonly model: string;
 }
 
+/** What a reference names, before anything is looked up. */
+export interface Located {
+  readonly resource: Resource;
+  readonly id: string;
+  readonly version?: number;
+}
+
 /** What all plugins together declare; made once by src/services.ts from src/plugins.ts. */
 export interface Catalog {
+  readonly plugins: readonly Plugin[];
+  /** Component -> version, as workers and `/status/` tell it. */
   readonly versions: Readonly<Record<string, string>>;
+  readonly resources: readonly Resource[];
+  /** By its path pieces, `remotes/container/container`. Throws for a name that no plugin declares. */
+  resource(key: string): Resource;
+  /** Throws for a type that no plugin declares. */
   contentType(pulpType: string): ContentType;
+  readonly contentTypes: readonly ContentType[];
   task(name: string): TaskDefinition | undefined;
+  /** What an href or PRN names, or undefined. The row may not exist. */
+  locate(reference: string): Located | undefined;
 }
+
+export const resourceKey = (resource: Resource): string =>
+  resource.nested ? `${resourceKey(resource.nested.parent)}/${resource.nested.segment}` : pieces(resource).join('/');
+
+/** Puts together what the plugins declare. Throws when two declare the same. */
+export function catalogOf(plugins: readonly Plugin[]): Catalog {
+  const resources = plugins.flatMap((plugin) => plugin.resources);
+  const byKey = unique(resources.map((resource) => [resourceKey(resource), resource]));
+  const byCollection = new Map(resources.filter((r) => !r.nested).map((resource) => [collectionPath(resource), resource]));
+  const byPrn = new Map(resources.filter((r) => !r.nested).map((resource) => [prnType(resource), resource]));
+  const contentTypes = plugins.flatMap((plugin) => plugin.contentTypes);
+  const byPulpType = unique(contentTypes.map((type) => [type.pulp_type, type]));
+  const tasks = unique(plugins.flatMap((plugin) => plugin.tasks).map((task) => [task.name, task]));
+  return {
+    plugins,
+    versions: Object.fromEntries(plugins.map((plugin) => [plugin.component, plugin.compatibleWith])),
+    resources,
+    resource: (key) => required(byKey.get(key), `resource ${key}`),
+    contentType: (pulpType) => required(byPulpType.get(pulpType), `content type ${pulpType}`),
+    contentTypes,
+    task: (name) => tasks.get(name),
+    locate(text) {
+      const reference = parseReference(text);
+      if (!reference) return undefined;
+      const resource = reference.by === 'href' ? byCollection.get(reference.collection) : byPrn.get(reference.type);
+      if (!resource) return undefined;
+      const version = reference.by === 'href' ? reference.version : undefined;
+      return { resource, id: reference.id, ...(version === undefined ? {} : { version }) };
+    },
+  };
+}
+
+function unique<T>(entries: readonly (readonly [string, T])[]): Map<string, T> {
+  const map = new Map<string, T>();
+  for (const [name, value] of entries) {
+    if (map.has(name)) throw new Error(`declared twice: ${name}`);
+    map.set(name, value);
+  }
+  return map;
+}
+
+function required<T>(value: T | undefined, what: string): T {
+  if (value === undefined) throw new Error(`no plugin declares ${what}`);
+  return value;
+}
+
+/** Every operation of the REST API: those of the resources and the plain ones. */
+export const apiOperations = (catalog: Catalog): Operation[] => [
+  ...catalog.resources.flatMap(operationsOf),
+  ...catalog.plugins.flatMap((plugin) => plugin.operations ?? []),
+];

@@ -1,5 +1,11 @@
+import type { Resource } from './define-resource.ts';
+
 /** Root of the REST API. */
 export const API_ROOT = '/pulp/api/v3/';
+
+const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
+const UUID_ONLY = new RegExp(`^${UUID}$`);
+export const isUuid = (text: string): boolean => UUID_ONLY.test(text);
 
 /** `ContainerRemote` -> `container_remote`: how a model's name is spelt in href parameters. */
 export const snakeCase = (name: string): string => name.replace(/(?<!^)([A-Z])/g, '_$1').toLowerCase();
@@ -15,3 +21,43 @@ export const taskHref = (id: string): string => `${API_ROOT}tasks/${id}/`;
 export const userHref = (id: number): string => `${API_ROOT}users/${id}/`;
 export const artifactHref = (id: string): string => `${API_ROOT}artifacts/${id}/`;
 export const versionPrn = (id: string): string => prnOf('core', 'RepositoryVersion', id);
+
+type Place = Pick<Resource, 'kind' | 'plugin' | 'endpoint'>;
+
+/** `['remotes', 'container', 'container']`; core has no plugin segment unless it has an endpoint. */
+export const pieces = (resource: Place): string[] =>
+  [resource.kind, resource.endpoint ? resource.plugin : '', resource.endpoint].filter((piece) => piece !== '');
+
+/** `/pulp/api/v3/remotes/container/container/` */
+export const collectionPath = (resource: Place): string => `${API_ROOT}${pieces(resource).join('/')}/`;
+
+/** The href of a row that lives directly in its resource's collection. */
+export const hrefOf = (resource: Place, id: string | number): string => `${collectionPath(resource)}${id}/`;
+
+/** `container.containerremote`: the PRN's middle part. */
+export const prnType = (resource: Pick<Resource, 'plugin' | 'model' | 'prn'>): string =>
+  resource.prn ?? `${resource.plugin}.${resource.model.toLowerCase()}`;
+
+/** `container`, `ContainerRemote`, `view` -> `container.view_containerremote` */
+export const permissionOf = (resource: Pick<Resource, 'plugin' | 'model' | 'permissionModel'>, verb: string): string =>
+  verb.includes('.')
+    ? verb
+    : `${resource.plugin}.${verb.includes('_') ? verb : `${verb}_${(resource.permissionModel ?? resource.model).toLowerCase()}`}`;
+
+/** A resource as a client named it: by path or by PRN. */
+export type Reference =
+  | { readonly by: 'href'; readonly collection: string; readonly id: string; readonly version?: number }
+  | { readonly by: 'prn'; readonly type: string; readonly id: string };
+
+const HREF = new RegExp(`^(?:https?://[^/]+)?(${API_ROOT}(?:[a-z0-9_-]+/){1,3})(${UUID})/(?:versions/(\\d{1,9})/)?$`);
+const PRN = /^prn:([a-z_]+\.[a-z_]+):([0-9a-f-]{1,36})$/;
+
+/** Reads an href (path or URL) or a PRN; undefined where it is neither. */
+export function parseReference(text: string): Reference | undefined {
+  const prn = PRN.exec(text);
+  if (prn) return { by: 'prn', type: prn[1] as string, id: prn[2] as string };
+  const href = HREF.exec(text);
+  if (!href) return undefined;
+  const [, collection, id, version] = href as unknown as [string, string, string, string | undefined];
+  return { by: 'href', collection, id, ...(version === undefined ? {} : { version: Number(version) }) };
+}

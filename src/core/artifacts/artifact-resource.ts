@@ -1,0 +1,55 @@
+import { raw, sql } from '../../db/sql.ts';
+import type { ApiRequest } from '../../kit/api.ts';
+import { defineResource, type Field } from '../../kit/define-resource.ts';
+import { conditionFilter, FilterError } from '../../kit/filters.ts';
+import { baseFields } from '../../kit/serialize.ts';
+import { described } from '../../kit/wire.ts';
+import { contentOfVersion } from '../content/content-filters.ts';
+
+const place = { kind: 'artifacts', plugin: 'core', endpoint: '', model: 'Artifact' } as const;
+const CHECKSUMS = ['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'] as const;
+
+const checksum = (name: (typeof CHECKSUMS)[number]): Field => ({
+  wire: described({ type: ['string', 'null'] }),
+  description: `The file's ${name}, where that digest is computed.`,
+});
+
+const ofVersion = async (value: string, request: ApiRequest) => {
+  const ids = await contentOfVersion(value, request);
+  return ids ? sql`m.id in (select c.artifact_id from content c where c.id in (${ids}))` : sql`false`;
+};
+
+/** A stored file. */
+export const artifact = defineResource({
+  ...place,
+  title: ['artifact', 'artifacts'],
+  description: 'A stored file, named by its digests.',
+  fields: {
+    ...baseFields(place),
+    file: { wire: described({ type: 'string' }), required: true, description: 'Its path in the storage.' },
+    size: { wire: described({ type: 'integer', format: 'int64' }), description: 'Its size in bytes.' },
+    ...Object.fromEntries(CHECKSUMS.map((name) => [name, checksum(name)])),
+  },
+  filters: {
+    ...Object.fromEntries(
+      CHECKSUMS.map((name) => [name, conditionFilter((value) => sql`m.${raw(name)} = ${value.toLowerCase()}`)]),
+    ),
+    orphaned_for: conditionFilter(
+      (value) => {
+        if (!/^\d{1,9}(\.\d+)?$/.test(value)) throw new FilterError('Enter a number.');
+        return sql`(m.pulp_created < now() - make_interval(secs => ${Number(value) * 60}) and not exists (select 1 from content c where c.artifact_id = m.id))`;
+      },
+      { type: 'number' },
+    ),
+    repository_version: conditionFilter(ofVersion),
+  },
+  ordering: {
+    ...Object.fromEntries([...CHECKSUMS, 'file', 'size', 'pulp_created', 'pulp_last_updated'].map((name) => [name, `m.${name}`])),
+    pk: 'm.id',
+    pulp_id: 'm.id',
+    timestamp_of_interest: 'm.pulp_created',
+  },
+  verbs: ['list', 'read'],
+  select: sql`m.*`,
+  from: sql`artifact m`,
+});

@@ -1,0 +1,28 @@
+import type { Fields, Resource } from '../../kit/define-resource.ts';
+import { baseFields } from '../../kit/serialize.ts';
+import { described, labels } from '../../kit/wire.ts';
+
+/** The fields that every content unit answers with. */
+export const contentFields = (place: Pick<Resource, 'kind' | 'plugin' | 'endpoint' | 'model' | 'prn'>): Fields => ({
+  ...baseFields(place),
+  pulp_labels: { wire: labels(), description: 'Labels: text by key.' },
+  vuln_report: {
+    wire: described({ type: 'string', format: 'uri' }),
+    access: 'read',
+    description: 'Path of its vulnerability report, where there is one.',
+    value: () => null,
+  },
+});
+
+/** Names that lists of content can be ordered by: those of every unit, and the detail's own columns (alias `d`). */
+export const contentOrdering = (own: readonly string[]): Record<string, string | null> => ({
+  ...Object.fromEntries(own.map((name) => [name, `d.${name}`])),
+  pk: 'm.id',
+  pulp_created: 'm.pulp_created',
+  pulp_id: 'm.id',
+  pulp_labels: 'm.pulp_labels',
+  pulp_last_updated: 'm.pulp_last_updated',
+  pulp_type: 'm.pulp_type',
+  timestamp_of_interest: 'm.last_seen',
+  upstream_id: null,
+});

@@ -1,0 +1,79 @@
+import { sql } from '../../db/sql.ts';
+import type { Resource, Row } from '../../kit/define-resource.ts';
+import { choiceFilter } from '../../kit/filters.ts';
+import { artifactHref, prnOf } from '../../kit/names.ts';
+import { timeFields } from '../../kit/serialize.ts';
+import type { Services } from '../../kit/services.ts';
+import { described, labels } from '../../kit/wire.ts';
+import { CONTENT_FILTERS } from './content-filters.ts';
+
+/** Every type that the contract names, those of other plugins included: a client may ask for any. */
+const TYPES = [
+  'container.blob',
+  'container.manifest',
+  'container.signature',
+  'container.tag',
+  'core.openpgp_publickey',
+  'core.openpgp_publicsubkey',
+  'core.openpgp_signature',
+  'core.openpgp_userattribute',
+  'core.openpgp_userid',
+  'core.publishedmetadata',
+  'file.file',
+  'ostree.commit',
+  'ostree.config',
+  'ostree.content',
+  'ostree.object',
+  'ostree.refs',
+  'ostree.summary',
+];
+
+const typeOf = (row: Row, services: Services) => services.catalog.contentType(row.pulp_type as string);
+
+/** All content of all types. */
+export const genericContent: Resource = {
+  kind: 'content',
+  plugin: 'core',
+  endpoint: '',
+  model: 'Content',
+  component: 'MultipleArtifactContent',
+  title: ['content unit', 'content units'],
+  description: 'Content of every type.',
+  fields: {
+    pulp_href: {
+      wire: described({ type: 'string', format: 'uri' }),
+      access: 'read',
+      description: 'Path of this unit.',
+      value: (row, services) => `${typeOf(row, services).collection}${row.id}/`,
+    },
+    prn: {
+      wire: described({ type: 'string' }),
+      access: 'read',
+      description: 'Pulp resource name of this unit.',
+      value: (row, services) => prnOf((row.pulp_type as string).split('.')[0] as string, typeOf(row, services).model, row.id),
+    },
+    ...timeFields,
+    pulp_labels: { wire: labels(), description: 'Labels: text by key.' },
+    vuln_report: {
+      wire: described({ type: 'string', format: 'uri' }),
+      access: 'read',
+      description: 'Path of its vulnerability report, where there is one.',
+      value: () => null,
+    },
+    artifacts: {
+      wire: described({ type: 'object' }),
+      required: true,
+      description: 'Its stored files, by name.',
+      value: (row) => (row.artifact_id ? { [row.digest as string]: artifactHref(row.artifact_id as string) } : {}),
+    },
+  },
+  filters: {
+    ...CONTENT_FILTERS,
+    pulp_type: choiceFilter('m.pulp_type', TYPES),
+    pulp_type__in: choiceFilter('m.pulp_type', TYPES, 'many'),
+  },
+  ordering: { pk: 'm.id' },
+  verbs: ['list'],
+  select: sql`m.*, 'sha256:' || a.sha256 as digest`,
+  from: sql`content m left join artifact a on a.id = m.artifact_id`,
+};

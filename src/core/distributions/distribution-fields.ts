@@ -1,0 +1,201 @@
+import type { Queryable } from '../../db/database.ts';
+import { sql } from '../../db/sql.ts';
+import type { ApiRequest } from '../../kit/api.ts';
+import type { Columns, Field, Fields, ResolveInput, Row, Store } from '../../kit/define-resource.ts';
+import { ValidationError } from '../../kit/errors.ts';
+import { booleanFilter, conditionFilter, type Filter, FilterError, listFilter, NAME_LOOKUPS } from '../../kit/filters.ts';
+import { labelFilter } from '../../kit/labels.ts';
+import { collectionOf, isUuid, parseReference, prnOf } from '../../kit/names.ts';
+import { visibleRow } from '../../kit/references.ts';
+import { timeFields } from '../../kit/serialize.ts';
+import { type TableStoreOptions, tableStore } from '../../kit/store.ts';
+import { bool, described, labels, reference, text } from '../../kit/wire.ts';
+import { contentId } from '../content/content-filters.ts';
+import { contentRedirectGuard } from '../content-guards/content-redirect.ts';
+import { versionHref } from '../repositories/version-response.ts';
+
+const MISSING = 'Invalid hyperlink - Object does not exist.';
+
+const resolveRepository = async (value: unknown, { request }: ResolveInput): Promise<Columns> => {
+  if (value === null) return { repository_id: null };
+  const located = request.services.catalog.locate(String(value));
+  const row =
+    located?.resource.kind === 'repositories' && located.version === undefined
+      ? await visibleRow(located.resource, located.id, request)
+      : undefined;
+  if (!row) throw new ValidationError({ repository: [MISSING] });
+  return { repository_id: row.id };
+};
+
+const resolveVersion = async (value: unknown, { request }: ResolveInput): Promise<Columns> => {
+  if (value === null) return { repository_version_id: null };
+  const named = parseReference(String(value));
+  const [row] =
+    named?.by === 'href' && named.version !== undefined
+      ? await request.services.db.query<{ id: string; repository_id: string; pulp_type: string }>(sql`
+          select v.id, v.repository_id, r.pulp_type from repository_version v join repository r on r.id = v.repository_id
+          where v.repository_id = ${named.id}::uuid and v.number = ${named.version}::int`)
+      : named?.by === 'prn' && named.type === 'core.repositoryversion' && isUuid(named.id)
+        ? await request.services.db.query<{ id: string; repository_id: string; pulp_type: string }>(sql`
+          select v.id, v.repository_id, r.pulp_type from repository_version v join repository r on r.id = v.repository_id where v.id = ${named.id}::uuid`)
+        : [];
+  const repository =
+    row &&
+    (await visibleRow(
+      request.services.catalog.resource(`repositories/${row.pulp_type.replace('.', '/')}`),
+      row.repository_id,
+      request,
+    ));
+  if (!row || !repository) throw new ValidationError({ repository_version: [MISSING] });
+  return { repository_version_id: row.id };
+};
+
+const guardHref = (row: Row): string | null =>
+  row.content_guard_id ? `${collectionOf('contentguards', row.guard_type as string)}${row.content_guard_id}/` : null;
+
+const contentGuard: Field = {
+  wire: reference(),
+  description: 'What protects the content; a shared guard by default.',
+  value: guardHref,
+  resolve: async (value, { request }) => {
+    const located = request.services.catalog.locate(String(value));
+    const row = located?.resource.kind === 'contentguards' ? await visibleRow(located.resource, located.id, request) : undefined;
+    if (!row) throw new ValidationError({ content_guard: [MISSING] });
+    return { content_guard_id: row.id };
+  },
+};
+
+const path = (row: Row, services: ResolveInput['request']['services']): { app: string; model: string } => {
+  const { plugin, model } = services.catalog.resource(`contentguards/${(row.guard_type as string).replace('.', '/')}`);
+  return { app: plugin, model };
+};
+
+/** The fields of every distribution (spec: registry, container distribution). */
+export const distributionFields: Fields = {
+  ...timeFields,
+  base_path: { wire: text(), required: true, unique: true, description: 'Path under which the content is served.' },
+  content_guard: contentGuard,
+  content_guard_prn: {
+    wire: described({ type: 'string' }),
+    access: 'read',
+    description: 'Pulp resource name of the content guard.',
+    value: (row, services) =>
+      row.content_guard_id ? prnOf(path(row, services).app, path(row, services).model, row.content_guard_id as string) : null,
+  },
+  no_content_change_since: {
+    wire: described({ type: 'string' }),
+    access: 'read',
+    description: 'Since when the served content is the same; null unless a version is pinned.',
+    value: (row) => row.version_updated ?? null,
+  },
+  hidden: { wire: bool(), default: false, description: 'Whether it is left out of listings.' },
+  pulp_labels: { wire: labels(), description: 'Labels: text by key.' },
+  name: {
+    wire: text(),
+    required: true,
+    unique: true,
+    lookups: NAME_LOOKUPS,
+    description: 'A unique name for this distribution.',
+  },
+  repository: {
+    wire: reference({ nullable: true }),
+    description: 'The repository of which the latest version is served.',
+    value: (row) =>
+      row.repository_id ? `${collectionOf('repositories', row.repository_type as string)}${row.repository_id}/` : null,
+    resolve: resolveRepository,
+  },
+  repository_version: {
+    wire: reference({ nullable: true }),
+    description: 'The one version that is served.',
+    value: (row) =>
+      row.repository_version_id
+        ? versionHref(row.version_type as string, row.version_repository_id as string, row.version_number as number)
+        : null,
+    resolve: resolveVersion,
+  },
+};
+
+export const distributionColumns = sql`m.*, r.pulp_type as repository_type, v.number as version_number, v.repository_id as version_repository_id,
+  vr.pulp_type as version_type, v.pulp_last_updated as version_updated, g.pulp_type as guard_type`;
+export const distributionJoins = sql`left join repository r on r.id = m.repository_id left join repository_version v on v.id = m.repository_version_id
+  left join repository vr on vr.id = v.repository_id left join content_guard g on g.id = m.content_guard_id`;
+
+const columns = (names: readonly string[]): Record<string, string> =>
+  Object.fromEntries(names.map((name) => [name, `m.${name}`]));
+
+export const DISTRIBUTION_ORDERING: Readonly<Record<string, string | null>> = {
+  ...columns(['base_path', 'hidden', 'name', 'pulp_created', 'pulp_labels', 'pulp_last_updated', 'pulp_type']),
+  checkpoint: null,
+  pk: 'm.id',
+  pulp_id: 'm.id',
+};
+
+const repositoryId = (value: string, request: ApiRequest): string => {
+  const located = request.services.catalog.locate(value);
+  if (!located || !isUuid(located.id)) throw new FilterError(`URI not valid: ${value}`);
+  return located.id;
+};
+const like = (value: string): string => `%${value.replace(/[\\%_]/g, '\\$&')}%`;
+const servesContent = (id: string) => sql`exists (
+  select 1 from repository_content rc where rc.content_id = ${id}::uuid and (
+    (rc.repository_id = m.repository_id and rc.version_removed is null)
+    or (rc.repository_id = v.repository_id and rc.version_added <= v.number and (rc.version_removed is null or rc.version_removed > v.number))))`;
+
+export const DISTRIBUTION_FILTERS: Readonly<Record<string, Filter>> = {
+  base_path: conditionFilter((value) => sql`m.base_path = ${value}`),
+  base_path__contains: conditionFilter((value) => sql`m.base_path like ${like(value)}`),
+  base_path__icontains: conditionFilter((value) => sql`m.base_path ilike ${like(value)}`),
+  base_path__in: listFilter((values) => sql`m.base_path = any(${values})`),
+  // No distribution of these kinds serves checkpoints, so the column is a constant.
+  checkpoint: booleanFilter('false'),
+  repository: conditionFilter((value, request) =>
+    value === 'null' ? sql`m.repository_id is null` : sql`m.repository_id = ${repositoryId(value, request)}::uuid`,
+  ),
+  repository__in: listFilter(
+    (values, request) => sql`m.repository_id = any(${values.map((value) => repositoryId(value, request))}::uuid[])`,
+  ),
+  with_content: conditionFilter((value, request) => servesContent(contentId(value, request))),
+  pulp_label_select: labelFilter(),
+};
+
+/** Rules across fields: one of repository and version; a base path that is free. Completes the content guard. */
+export async function validateDistribution({ request, columns: given, row }: ResolveInput): Promise<void> {
+  const merged = { ...row, ...given };
+  if (merged.repository_id && merged.repository_version_id) {
+    throw new ValidationError({
+      non_field_errors: ["Only one of the attributes 'repository' and 'repository_version' may be used simultaneously."],
+    });
+  }
+  if (given.base_path !== undefined) await checkOverlap(request.services.db, given.base_path as string, row?.id);
+  if (!row && given.content_guard_id === undefined) given.content_guard_id = await contentRedirectGuard(request.services);
+}
+
+/** Base paths may not lie inside each other (spec: registry). */
+async function checkOverlap(tx: Queryable, basePath: string, own?: string): Promise<void> {
+  const prefixes = basePath.split('/').map((_, index, parts) => parts.slice(0, index + 1).join('/'));
+  const [overlap] = await tx.query(sql`
+    select 1 from distribution where (base_path = any(${prefixes}) or starts_with(base_path, ${`${basePath}/`}))
+    and id is distinct from ${own ?? null}::uuid limit 1`);
+  if (overlap) throw new ValidationError({ base_path: { base_path: 'Overlaps with an existing distribution.' } });
+}
+
+/** The store of a kind of distribution: two that are made at once cannot overlap. */
+export function distributionStore(options: Omit<TableStoreOptions, 'master' | 'channel'>): Store {
+  const store = tableStore({ ...options, master: 'distribution', channel: 'deckle_distribution' });
+  const guarded = async (tx: Queryable, columns: Columns, id: string) => {
+    if (columns.base_path === undefined) return;
+    await tx.query(sql`select pg_advisory_xact_lock(hashtext('distribution.base_path'))`);
+    await checkOverlap(tx, columns.base_path as string, id);
+  };
+  return {
+    ...store,
+    async insert(tx, row) {
+      await guarded(tx, row.columns, row.id);
+      await store.insert(tx, row);
+    },
+    async update(tx, id, columns) {
+      await guarded(tx, columns, id);
+      await store.update(tx, id, columns);
+    },
+  };
+}

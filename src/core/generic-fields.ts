@@ -1,0 +1,24 @@
+import type { Fields, Resource, Row } from '../kit/define-resource.ts';
+import { collectionOf, prnType } from '../kit/names.ts';
+import type { Services } from '../kit/services.ts';
+import { described } from '../kit/wire.ts';
+
+/** The resource that a row of a master table belongs to. */
+export const resourceOf = (kind: string, row: Row, services: Services): Resource =>
+  services.catalog.resource(`${kind}/${(row.pulp_type as string).replace('.', '/')}`);
+
+/** Path and name of rows of mixed types: each row is addressed as a row of its own resource. */
+export const genericBaseFields = (kind: 'repositories' | 'remotes' | 'distributions'): Fields => ({
+  pulp_href: {
+    wire: described({ type: 'string', format: 'uri' }),
+    access: 'read',
+    description: 'Path of this resource.',
+    value: (row) => `${collectionOf(kind, row.pulp_type as string)}${row.id}/`,
+  },
+  prn: {
+    wire: described({ type: 'string' }),
+    access: 'read',
+    description: 'Pulp resource name: the other way to refer to this resource.',
+    value: (row, services) => `prn:${prnType(resourceOf(kind, row, services))}:${row.id}`,
+  },
+});

@@ -1,0 +1,32 @@
+/*
+ * The one file of core that a plugin imports: each name from the file that defines it, so that what a plugin can rest on is
+ * on one page. The words of the kit are imported from the kit.
+ */
+
+export { permitted } from './access/authorize.ts';
+export { type FetchFrom, OnDemandArtifacts, UnavailableArtifactError } from './artifacts/open-artifact.ts';
+export { contentFields, contentOrdering } from './content/content-fields.ts';
+export { CONTENT_FILTERS, knownCount } from './content/content-filters.ts';
+export {
+  DISTRIBUTION_FILTERS,
+  DISTRIBUTION_ORDERING,
+  distributionColumns,
+  distributionFields,
+  distributionJoins,
+  distributionStore,
+  validateDistribution,
+} from './distributions/distribution-fields.ts';
+export { loadRemote } from './remotes/load-remote.ts';
+export { REMOTE_FILTERS, REMOTE_ORDERING, remoteFields } from './remotes/remote-fields.ts';
+export {
+  REPOSITORY_FILTERS,
+  REPOSITORY_ORDERING,
+  repositoryColumns,
+  repositoryFields,
+  repositoryJoins,
+  repositoryStore,
+} from './repositories/repository-fields.ts';
+export { versionsOf } from './repositories/version-resource.ts';
+export { isDatabaseAway } from './tasks/database-away.ts';
+export { type Authenticator, authenticator, InvalidCredentialsError, type KnownUser } from './users/authenticate.ts';
+export { ThrottledError } from './users/failure-throttle.ts';

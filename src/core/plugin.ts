@@ -1,0 +1,37 @@
+import { definePlugin } from '../kit/define-plugin.ts';
+import { generalTasks } from '../kit/general-tasks.ts';
+import { artifact } from './artifacts/artifact-resource.ts';
+import { genericContent } from './content/content-resource.ts';
+import { contentRedirect } from './content-guards/content-redirect.ts';
+import { genericDistribution } from './distributions/generic-distribution.ts';
+import { docsOperations } from './docs/operations.ts';
+import { genericRemote } from './remotes/generic-remote.ts';
+import { deleteVersion } from './repositories/delete-version.ts';
+import { genericRepository } from './repositories/generic-repository.ts';
+import { repositoryVersions } from './repositories/version-resource.ts';
+import { statusOperations } from './status/operations.ts';
+import { purgeTasks } from './tasks/purge.ts';
+import { task } from './tasks/resource.ts';
+import { worker } from './workers/resource.ts';
+
+/** What every plugin shares, in the form of a plugin. */
+export const corePlugin = definePlugin({
+  component: 'core',
+  compatibleWith: '3.123.1',
+  package: 'pulpcore',
+  module: 'pulpcore.app',
+  contentTypes: [],
+  resources: [
+    artifact,
+    contentRedirect,
+    genericContent,
+    genericDistribution,
+    genericRemote,
+    genericRepository,
+    repositoryVersions,
+    task,
+    worker,
+  ],
+  tasks: [...generalTasks, deleteVersion, purgeTasks],
+  operations: [...statusOperations, ...docsOperations],
+});

@@ -1,0 +1,31 @@
+import { sql } from '../../db/sql.ts';
+import type { Field, Resource } from '../../kit/define-resource.ts';
+import { choiceFilter } from '../../kit/filters.ts';
+import { genericBaseFields } from '../generic-fields.ts';
+import { REMOTE_FILTERS, REMOTE_ORDERING, remoteFields } from './remote-fields.ts';
+
+/** Every type that the contract names: a client may ask for any. */
+const TYPES = ['container.container', 'container.pull-through', 'file.file', 'file.git', 'ostree.ostree'];
+
+const { policy, ...fields } = remoteFields(['immediate', 'on_demand', 'streamed']);
+
+/** All remotes of all types, with what they have in common. */
+export const genericRemote: Resource = {
+  kind: 'remotes',
+  plugin: 'core',
+  endpoint: '',
+  model: 'Remote',
+  component: 'GenericRemote',
+  title: ['remote', 'remotes'],
+  description: 'Remotes of every type.',
+  fields: { ...genericBaseFields('remotes'), ...fields, policy: { ...(policy as Field), default: undefined } },
+  filters: {
+    ...REMOTE_FILTERS,
+    pulp_type: choiceFilter('m.pulp_type', TYPES),
+    pulp_type__in: choiceFilter('m.pulp_type', TYPES, 'many'),
+  },
+  ordering: REMOTE_ORDERING,
+  verbs: ['list'],
+  select: sql`m.*`,
+  from: sql`remote m`,
+};

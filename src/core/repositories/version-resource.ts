@@ -1,0 +1,133 @@
+import { sql } from '../../db/sql.ts';
+import { ASYNC_RESPONSE } from '../../kit/components.ts';
+import type { Field, Resource, Row } from '../../kit/define-resource.ts';
+import { NotFoundError, RequestRefusedError } from '../../kit/errors.ts';
+import { conditionFilter, type Filter, listFilter, NUMBER_LOOKUPS, TIME_LOOKUPS } from '../../kit/filters.ts';
+import { prnType, snakeCase } from '../../kit/names.ts';
+import { timeFields } from '../../kit/serialize.ts';
+import type { Services } from '../../kit/services.ts';
+import { described } from '../../kit/wire.ts';
+import { contentId } from '../content/content-filters.ts';
+import { deleteVersion } from './delete-version.ts';
+import { type VersionResponse, type VersionRow, versionColumns, versionFields, versionTables } from './version-response.ts';
+
+const URI = { type: 'string', format: 'uri' };
+const counts = { type: 'object', additionalProperties: { type: 'object' } };
+const SUMMARY = {
+  type: 'object',
+  properties: { added: counts, removed: counts, present: counts },
+  required: ['added', 'removed', 'present'],
+};
+
+const field = (name: keyof VersionResponse, json: Record<string, unknown>, description: string): Field => ({
+  wire: described(json),
+  access: 'read',
+  description,
+  value: (row: Row, services: Services) => versionFields(row as unknown as VersionRow, services.catalog)[name],
+});
+
+const fields = {
+  pulp_href: field('pulp_href', URI, 'Path of this version.'),
+  prn: field('prn', { type: 'string' }, 'Pulp resource name of this version.'),
+  pulp_created: { ...(timeFields.pulp_created as Field), lookups: TIME_LOOKUPS },
+  pulp_last_updated: timeFields.pulp_last_updated as Field,
+  number: {
+    wire: described({ type: 'integer', format: 'int64' }),
+    access: 'read' as const,
+    description: 'Its number; never used twice in a repository.',
+    lookups: NUMBER_LOOKUPS.filter((lookup) => lookup !== 'ne' && lookup !== 'isnull'),
+  },
+  repository: field('repository', URI, 'The repository that it is a version of.'),
+  base_version: { ...field('base_version', URI, 'The version that it was built from, where one was named.'), access: undefined },
+  content_summary: field('content_summary', SUMMARY, 'How much content of each type was added, removed and is present.'),
+  vuln_report: field('vuln_report', { type: 'string' }, 'Path of its vulnerability reports.'),
+} as unknown as Resource['fields'];
+
+const holds = (ids: readonly string[]) => sql`exists (select 1 from repository_content rc where rc.repository_id = m.repository_id
+  and rc.content_id = any(${ids}::uuid[]) and rc.version_added <= m.number and (rc.version_removed is null or rc.version_removed > m.number))`;
+
+const filters: Record<string, Filter> = {
+  content: conditionFilter((value, request) => holds([contentId(value, request)])),
+  content__in: listFilter((values, request) => holds(values.map((value) => contentId(value, request)))),
+};
+
+const ORDERING = {
+  complete: null,
+  content_ids: null,
+  info: null,
+  number: 'm.number',
+  pk: 'm.id',
+  pulp_created: 'm.pulp_created',
+  pulp_id: 'm.id',
+  pulp_last_updated: 'm.pulp_last_updated',
+};
+
+const shared = {
+  plugin: 'core',
+  model: 'RepositoryVersion',
+  title: ['repository version', 'repository versions'],
+  description: 'An immutable, numbered state of a repository.',
+  fields,
+  filters,
+  ordering: ORDERING,
+  select: versionColumns,
+  from: versionTables,
+  byId: false,
+} as const satisfies Partial<Resource>;
+
+/** All versions of all repositories. */
+export const repositoryVersions: Resource = { ...shared, kind: 'repository_versions', endpoint: '', verbs: ['list'] };
+
+const NUMBER = /^\d{1,9}$/;
+
+/** The versions of a kind of repository, nested below it. `deletePermission` names the right where it does not follow the rule. */
+export function versionsOf(parent: Resource, options: { readonly deletePermission: string; readonly alias?: string }): Resource {
+  const lock = (repositoryId: string) => `prn:${prnType(parent)}:${repositoryId}`;
+  return {
+    ...shared,
+    kind: parent.kind,
+    endpoint: parent.endpoint,
+    component: 'RepositoryVersion',
+    verbs: ['list', 'read'],
+    defaultOrder: 'm.number desc',
+    permissionModel: parent.model,
+    nested: {
+      parent,
+      segment: 'versions',
+      memberParam: 'number',
+      href: `${parent.plugin}_${snakeCase(parent.model)}_version_href`,
+      ...(options.alias ? { alias: options.alias } : {}),
+      where: (params, member) => {
+        if (!member) return sql`m.repository_id = ${params.pulp_id}::uuid`;
+        if (!NUMBER.test(params.number ?? '')) throw new NotFoundError();
+        return sql`m.repository_id = ${params.pulp_id}::uuid and m.number = ${params.number}::int`;
+      },
+    },
+    actions: {
+      delete: {
+        method: 'delete',
+        suffix: '',
+        summary: 'Delete a repository version',
+        responses: [{ status: 202, component: ASYNC_RESPONSE }],
+        permission: options.deletePermission,
+        async run({ request, row }) {
+          const [pinned] = await request.services.db.query(
+            sql`select 1 from distribution where repository_version_id = ${row.id}::uuid limit 1`,
+          );
+          if (pinned) {
+            throw new RequestRefusedError(
+              'The repository version cannot be deleted because it (or its publications) are currently being used to distribute content. Please update the necessary distributions first.',
+            );
+          }
+          const repositoryId = row.repository_id as string;
+          const task = await request.dispatch(
+            deleteVersion,
+            { repository_id: repositoryId, number: row.number as number },
+            { exclusive: [lock(repositoryId)] },
+          );
+          return { status: 202, body: { task: task.href } };
+        },
+      },
+    },
+  };
+}

@@ -1,0 +1,57 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { ApiError } from '../kit/errors.ts';
+
+const detail = (message: string) => ({ detail: message });
+
+/** SQLSTATE classes of a server that is away or going away: the request may be repeated. */
+const UNAVAILABLE = /^(08|57P|53)/;
+const CONNECTION_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT']);
+
+const databaseAway = (error: Error & { code?: string }): boolean =>
+  UNAVAILABLE.test(error.code ?? '') ||
+  CONNECTION_CODES.has(error.code ?? '') ||
+  /^(Connection terminated|timeout exceeded when trying to connect)/.test(error.message);
+
+interface Answer {
+  readonly status: number;
+  readonly body: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** What the client is told of an error; undefined for those that are our fault. */
+function answerOf(error: Error & { code?: string; statusCode?: number }): Answer | undefined {
+  if (error instanceof ApiError) return { status: error.status, body: error.body, headers: error.headers };
+  if (databaseAway(error))
+    return {
+      status: 503,
+      body: detail('The database is not reachable at the moment. Please try again.'),
+      headers: { 'retry-after': '2' },
+    };
+  if (error.code === '57014')
+    return { status: 400, body: { errors: ['The filter took too long to evaluate; use a simpler pattern.'] } };
+  if (error.code === '2201B') return { status: 400, body: { errors: ['The regular expression of a filter is not valid.'] } };
+  if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return { status: 415, body: detail('Unsupported media type in request.') };
+  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE' || error.statusCode === 413)
+    return { status: 413, body: detail('Request body is too large.') };
+  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500)
+    return { status: error.statusCode, body: detail(error.message) };
+  return undefined;
+}
+
+/** Answers every error of the REST API in Pulp's shapes, in this one place; logs those that are our fault. */
+export function registerErrorHandler(app: FastifyInstance): void {
+  app.setErrorHandler((error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+    const answer = answerOf(error);
+    if (answer && answer.status < 500) {
+      if (answer.headers) reply.headers(answer.headers);
+      return reply.code(answer.status).header('content-type', 'application/json').send(JSON.stringify(answer.body));
+    }
+    request.log.error({ err: error, method: request.method, path: request.url.split('?')[0] }, 'request failed');
+    const fault = answer ?? {
+      status: 500,
+      body: detail(`Internal error. The log tells more under correlation id ${request.id}.`),
+    };
+    if (fault.headers) reply.headers(fault.headers);
+    return reply.code(fault.status).header('content-type', 'application/json').send(JSON.stringify(fault.body));
+  });
+}

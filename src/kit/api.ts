@@ -1,0 +1,104 @@
+import type { z } from 'zod';
+import type { Sql } from '../db/sql.ts';
+import type { DispatchOptions, TaskDefinition } from './define-task.ts';
+import type { Services } from './services.ts';
+import type { JsonSchema } from './wire.ts';
+
+/** Who asks. */
+export interface Caller {
+  readonly id: number;
+  readonly username: string;
+  readonly is_superuser: boolean;
+}
+
+/** A row under permission: its master id and what it is of. */
+export interface Guarded {
+  readonly id: string | number;
+}
+
+/** The permission seam: core/access implements it, today for administrators, later with roles. */
+export interface Access {
+  /** Throws PermissionDeniedError where the caller lacks the permission (`container.add_containerremote`), for the object if there is one. */
+  check(caller: Caller, permission: string, object?: Guarded): Promise<void>;
+  /** A condition over `m.id` that leaves what the caller may view; undefined where he may view all. */
+  scope(caller: Caller, permission: string): Promise<Sql | undefined>;
+}
+
+/** A request, parsed as far as HTTP goes; what handlers are given. */
+export interface ApiRequest {
+  readonly services: Services;
+  readonly access: Access;
+  /** Null only where the operation is open to anyone. */
+  readonly caller: Caller | null;
+  readonly correlation_id: string;
+  /** Scheme and host that the client used, for paging links. */
+  readonly origin: string;
+  readonly path: string;
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: Readonly<Record<string, readonly string[]>>;
+  readonly body: unknown;
+  /** The body came as a form: lists and objects arrive as text. */
+  readonly form: boolean;
+  dispatch<Args extends z.ZodType>(
+    definition: TaskDefinition<Args>,
+    args: z.input<Args>,
+    locks: Pick<DispatchOptions, 'exclusive' | 'shared'>,
+  ): Promise<{ readonly id: string; readonly href: string }>;
+}
+
+export interface ApiReply {
+  readonly status: number;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
+
+export interface Parameter {
+  readonly name: string;
+  readonly in: 'query' | 'path' | 'header';
+  readonly required?: boolean;
+  readonly description?: string;
+  readonly schema: JsonSchema;
+  readonly explode?: boolean;
+  readonly style?: string;
+}
+
+/** A schema that the document names, and others refer to. */
+export interface Component {
+  readonly name: string;
+  readonly json: JsonSchema;
+}
+
+/** One operation of the API: what is routed and what is documented, from one description. */
+export interface Operation {
+  readonly operationId: string;
+  readonly method: Method;
+  /** Fastify's pattern: `/pulp/api/v3/tasks/:pulp_id/`. */
+  readonly url: string;
+  /** Further patterns for the same handler that the document does not name. */
+  readonly aliases?: readonly string[];
+  /** The document's path: `{task_href}`. */
+  readonly path: string;
+  readonly tag: string;
+  readonly summary: string;
+  readonly description?: string;
+  readonly plugin: string;
+  readonly parameters: readonly Parameter[];
+  readonly body?: { readonly component: Component; readonly mediaTypes: readonly string[] };
+  /** Status -> what the document says of it; the first 2xx is the usual one. */
+  readonly responses: readonly {
+    readonly status: number;
+    readonly component?: Component;
+    readonly mediaTypes?: readonly string[];
+  }[];
+  /** The permission that the handler checks; null: open to anyone. */
+  readonly permission: string | null;
+  readonly handler: (request: ApiRequest) => Promise<ApiReply>;
+}
+
+/** Who asks, where the operation is not open to anyone. */
+export function callerOf(request: ApiRequest): NonNullable<ApiRequest['caller']> {
+  if (!request.caller) throw new Error(`${request.path} needs a caller`);
+  return request.caller;
+}

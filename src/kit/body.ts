@@ -1,0 +1,126 @@
+import { z } from 'zod';
+import type { Field, Fields } from './define-resource.ts';
+import { type FieldErrors, ValidationError } from './errors.ts';
+import { NOT_NULL } from './wire.ts';
+
+const REQUIRED = 'This field is required.';
+const UNEXPECTED = 'Unexpected field';
+
+export interface BodyRules {
+  readonly fields: Fields;
+  /** PATCH: nothing is required, nothing defaulted. */
+  readonly partial: boolean;
+  /** Came as a form: values are text. */
+  readonly form: boolean;
+  /** Old name -> present name. */
+  readonly renamed?: Readonly<Record<string, string>>;
+  /** Names that are ignored: the read-only ones of every resource. */
+  readonly ignored?: ReadonlySet<string>;
+}
+
+const pythonName = (value: unknown): string =>
+  value === null
+    ? 'NoneType'
+    : Array.isArray(value)
+      ? 'list'
+      : typeof value === 'string'
+        ? 'str'
+        : typeof value === 'boolean'
+          ? 'bool'
+          : Number.isInteger(value)
+            ? 'int'
+            : 'float';
+
+/** Parses a request's body by the fields' wire types. Throws ValidationError with every problem found, in Pulp's shape. */
+export function parseBody(body: unknown, rules: BodyRules): Record<string, unknown> {
+  const given = named(body ?? {}, rules);
+  const errors: FieldErrors = {};
+  const parsed: Record<string, unknown> = {};
+  for (const name of Object.keys(given)) {
+    const field = Object.hasOwn(rules.fields, name) ? rules.fields[name] : undefined;
+    if (field === undefined && !rules.ignored?.has(name)) errors[name] = [UNEXPECTED + renamedHint(rules)];
+  }
+  for (const [name, field] of Object.entries(rules.fields)) {
+    if (field.access === 'read') continue;
+    const value = given[name];
+    if (value === undefined) {
+      if (rules.partial) continue;
+      if (field.required) errors[name] = [REQUIRED];
+      else if (field.default !== undefined) parsed[name] = field.default;
+      continue;
+    }
+    const outcome = parseField(field, rules.form ? fromForm(field, value) : value);
+    if ('errors' in outcome) errors[name] = outcome.errors;
+    else parsed[name] = outcome.value;
+  }
+  if (Object.keys(errors).length > 0) throw new ValidationError(errors);
+  return parsed;
+}
+
+/** The body as an object under present names. */
+function named(body: unknown, rules: BodyRules): Record<string, unknown> {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw new ValidationError({ non_field_errors: [`Invalid data. Expected a dictionary, but got ${pythonName(body)}.`] });
+  }
+  const renamed = rules.renamed ?? {};
+  return Object.fromEntries(
+    Object.entries(body).map(([name, value]) => [(Object.hasOwn(renamed, name) && renamed[name]) || name, value]),
+  );
+}
+
+/** Where old names are taken, an unknown one is answered with the list of them. */
+function renamedHint(rules: BodyRules): string {
+  if (!rules.renamed) return '';
+  return `. Old names that are understood: ${Object.entries(rules.renamed)
+    .map(([old, present]) => `${old} (${present})`)
+    .join(', ')}.`;
+}
+
+function parseField(field: Field, value: unknown): { value: unknown } | { errors: string[] | { [index: string]: string[] } } {
+  if (value === null && !field.wire.nullable) return { errors: [NOT_NULL] };
+  const result = field.wire.schema.safeParse(value);
+  if (result.success) return { value: result.data };
+  return { errors: fieldErrors(result.error) };
+}
+
+/** Messages of a value; those of list items by their index. */
+function fieldErrors(error: z.ZodError): string[] | { [index: string]: string[] } {
+  const own: string[] = [];
+  const items: { [index: string]: string[] } = {};
+  for (const issue of error.issues) {
+    const [index] = issue.path;
+    const message = issue.code === 'invalid_union' ? issue.message || 'Invalid value.' : issue.message;
+    if (typeof index === 'number') items[String(index)] = [...(items[String(index)] ?? []), message];
+    else own.push(message);
+  }
+  return own.length > 0 ? own : items;
+}
+
+/** A form's value: lists are repeated fields or JSON text, objects JSON text. An empty value of a nullable field is null. */
+function fromForm(field: Field, value: unknown): unknown {
+  const { structure, nullable } = field.wire;
+  if (structure === undefined) {
+    const single = Array.isArray(value) ? value[value.length - 1] : value;
+    return single === '' && nullable ? null : single;
+  }
+  if (typeof value !== 'string') return value;
+  if (value.trim() === '') return nullable ? null : structure === 'list' ? [] : {};
+  if (/^\s*[[{n]/.test(value)) {
+    try {
+      return JSON.parse(value) as unknown;
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+    }
+  }
+  return structure === 'list' ? [value] : value;
+}
+
+/** A query's last value of a name, or undefined. */
+export const lastOf = (query: Readonly<Record<string, readonly string[]>>, name: string): string | undefined =>
+  query[name]?.at(-1);
+
+/** Schema for what a handler wants of a query: kept beside the body, so that both edges read alike. */
+export const queryNumber = z
+  .string()
+  .regex(/^\d{1,9}$/)
+  .transform(Number);

@@ -1,0 +1,28 @@
+import type { Operation } from './api.ts';
+import type { ContentType } from './catalog.ts';
+import type { Resource } from './define-resource.ts';
+import type { TaskDefinition } from './define-task.ts';
+import type { FastPath, RegisterRoutes } from './routes.ts';
+import type { Services } from './services.ts';
+
+/** A plugin in one declaration: its table of contents. */
+export interface Plugin {
+  /** As `/status/` names it: `container`. */
+  readonly component: string;
+  /** The release of Pulp's component whose API this is; pulp-cli checks it. */
+  readonly compatibleWith: string;
+  /** Names of Pulp's package and module, for `/status/`. */
+  readonly package: string;
+  readonly module: string;
+  readonly contentTypes: readonly ContentType[];
+  readonly resources: readonly Resource[];
+  readonly tasks: readonly TaskDefinition[];
+  /** Operations that are no resource: status, docs. */
+  readonly operations?: readonly Operation[];
+  /** Routes outside the REST API: the Registry API. */
+  readonly routes?: RegisterRoutes;
+  /** Answers the hottest requests before the framework sees them. */
+  readonly fastPath?: (services: Services) => FastPath;
+}
+
+export const definePlugin = (plugin: Plugin): Plugin => plugin;

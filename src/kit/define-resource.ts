@@ -1,0 +1,143 @@
+import type { Queryable } from '../db/database.ts';
+import type { Sql } from '../db/sql.ts';
+import type { ApiReply, ApiRequest, Component } from './api.ts';
+import type { Filter, Lookup } from './filters.ts';
+import type { Services } from './services.ts';
+import type { Wire } from './wire.ts';
+
+/** A row as SQL gives it, under its column names. */
+export interface Row {
+  readonly id: string;
+  readonly [column: string]: unknown;
+}
+
+/** Columns to write. */
+export type Columns = { [column: string]: unknown };
+
+/** One field of a resource, stated once: wire type, visibility, column and filters. */
+export interface Field {
+  readonly wire: Wire;
+  readonly description: string;
+  /** Absent: both ways. `read` is only answered, `write` is only taken (a secret, or an alias). */
+  readonly access?: 'read' | 'write';
+  /** Must be given on create and PUT; documented as required. */
+  readonly required?: true;
+  /** What create and PUT take where it is left out. Absent: create leaves the column's default, PUT the present value. */
+  readonly default?: unknown;
+  /** Column it is kept in, with its alias; default `m.<name>`. */
+  readonly column?: string;
+  /** Encrypted at rest, and answered only in `hidden_fields`. */
+  readonly secret?: true;
+  /** No other row of the table in the domain may have it. */
+  readonly unique?: true;
+  readonly lookups?: readonly Lookup[];
+  /** The answered value; default: the column's. */
+  readonly value?: (row: Row, services: Services) => unknown;
+  /** Checks a given value and answers the columns it sets; default: its own column. Throws a string's worth in ValidationError form. */
+  readonly resolve?: (value: unknown, input: ResolveInput) => Promise<Columns> | Columns;
+}
+export type Fields = Readonly<Record<string, Field>>;
+
+export interface ResolveInput {
+  readonly request: ApiRequest;
+  /** The row being changed; absent on create. */
+  readonly row?: Row;
+  /** What the fields before this one have set. */
+  readonly columns: Columns;
+}
+
+export type Verb = 'list' | 'create' | 'read' | 'update' | 'partial_update' | 'delete';
+
+/** An operation beside the standard verbs: `POST {href}sync/`, `PATCH {task_href}`. */
+export interface Action {
+  readonly method: 'get' | 'post' | 'patch' | 'delete';
+  /** Path below the member or collection; default: the action's name and a slash. */
+  readonly suffix?: string;
+  readonly on?: 'collection';
+  readonly summary: string;
+  readonly body?: { readonly component: string; readonly fields: Fields; readonly patched?: true };
+  /** Further documented answers, such as 409. */
+  readonly responses: readonly { readonly status: number; readonly component?: Component }[];
+  readonly permission: string;
+  /** Members: `row` is the one addressed, already checked for `permission`. */
+  readonly run: (input: {
+    readonly request: ApiRequest;
+    readonly row: Row;
+    readonly body: Record<string, unknown>;
+  }) => Promise<ApiReply>;
+}
+
+/** How the rows of a resource are written. Each call is inside a transaction. */
+export interface Store {
+  insert(tx: Queryable, row: { readonly id: string; readonly domain_id: string; readonly columns: Columns }): Promise<void>;
+  update(tx: Queryable, id: string, columns: Columns): Promise<void>;
+  /** Answers how many rows of which model went: the task's result. */
+  delete(tx: Queryable, id: string): Promise<Record<string, number>>;
+}
+
+export interface Resource {
+  /** First path segment: `remotes`. */
+  readonly kind: string;
+  /** App label: `container`; `core` adds no segment. */
+  readonly plugin: string;
+  /** Last path segment; empty where the kind is the whole path. */
+  readonly endpoint: string;
+  /** `ContainerRemote`: names of schemas, hrefs, PRNs, permissions, messages. */
+  readonly model: string;
+  readonly title: readonly [one: string, many: string];
+  readonly description: string;
+  readonly fields: Fields;
+  /** Old names of fields that are still taken: `ssl_validation` for `tls_validation`. */
+  readonly renamed?: Readonly<Record<string, string>>;
+  /** Filters that are not a look-up of one column. */
+  readonly filters?: Readonly<Record<string, Filter>>;
+  /** Names that lists can be ordered by; those without a column fall back on the order of creation. */
+  readonly ordering: Readonly<Record<string, string | null>>;
+  /** Order of lists without `ordering`; default: newest first. */
+  readonly defaultOrder?: string;
+  readonly verbs: readonly Verb[];
+  /** `sync`: answered at once (201, 200, 204); `task`: 202 and a task. */
+  readonly mutation?: { readonly create?: 'sync' | 'task'; readonly update?: 'sync' | 'task'; readonly delete?: 'sync' | 'task' };
+  /** Delete takes long: left to a worker. */
+  readonly slowDelete?: true;
+  /** Name of the delete task where it is not the general one. */
+  readonly multiDelete?: true;
+  readonly actions?: Readonly<Record<string, Action>>;
+  /** What lists and reads select, and from what; `m` is the row that has the id. */
+  readonly select: Sql;
+  readonly from: Sql;
+  /** Rows below another resource's member: `versions` of a repository, addressed by number. */
+  readonly nested?: {
+    readonly parent: Resource;
+    readonly segment: string;
+    /** Condition that the path's values put on rows; throws NotFoundError for values that cannot be. */
+    readonly where: (params: Readonly<Record<string, string>>, member: boolean) => Sql;
+    readonly memberParam: string;
+    /** Name of the member's href in document paths. */
+    readonly href: string;
+    /** A collection path by which the rows were reached in older releases. */
+    readonly alias?: string;
+  };
+  /** Condition on all rows of this resource: which of the shared table's rows are its own. */
+  readonly only?: Sql;
+  readonly store?: Store;
+  /** Cross-field rules, after all fields are resolved. Throws ValidationError. May complete the columns. */
+  readonly validate?: (input: ResolveInput) => Promise<void>;
+  /** May the row go? Throws RequestRefusedError. */
+  readonly mayDelete?: (row: Row, request: ApiRequest) => Promise<void>;
+  /** PRN, as `app.model`; default: plugin and model. */
+  readonly prn?: string;
+  /** Names that permissions, components, document hrefs and tags have where they do not follow from model and path. */
+  readonly permissionModel?: string;
+  readonly component?: string;
+  readonly hrefParameter?: string;
+  /** Reduced answers by a query flag: `minimal` -> field names. */
+  readonly reduced?: Readonly<Record<string, readonly string[]>>;
+  /** Filters `pulp_id__in` too; false where the id is no UUID of the path. */
+  readonly byId?: false;
+  /** For filters `repository_version=` and the like that count known totals instead of rows. */
+  readonly knownCount?: (request: ApiRequest) => Promise<number | undefined>;
+}
+
+/** A resource in one declaration; the kit derives routes, document, filters and serializer (spec: kit). */
+export const defineResource = (resource: Resource): Resource => resource;

@@ -1,0 +1,135 @@
+import { isDeepStrictEqual } from 'node:util';
+import { v7 as uuid7 } from 'uuid';
+import { raw, sql } from '../db/sql.ts';
+import { type ApiReply, type ApiRequest, callerOf } from './api.ts';
+import { parseBody } from './body.ts';
+import { resourceKey } from './catalog.ts';
+import { UNIQUE_MESSAGE, uniqueViolation } from './conflicts.ts';
+import type { Columns, Resource, Row } from './define-resource.ts';
+import { type FieldErrors, ValidationError } from './errors.ts';
+import { generalCreate, generalDelete, generalMultiDelete, generalUpdate } from './general-tasks.ts';
+import { hrefOf, permissionOf, prnType } from './names.ts';
+import { addressedRow, visibleRow } from './references.ts';
+import { serialize } from './serialize.ts';
+
+const readOnlyNames = (resource: Resource): ReadonlySet<string> =>
+  new Set([
+    ...Object.keys(resource.fields).filter((name) => resource.fields[name]?.access === 'read'),
+    'hidden_fields',
+    'pulp_type',
+  ]);
+
+const tableOf = (resource: Resource, name: string): string =>
+  (resource.fields[name]?.column ?? `m.${name}`).split('.')[1] as string;
+const prn = (resource: Resource, id: string): string => `prn:${prnType(resource)}:${id}`;
+
+/** What a secret is bound to at rest: table, column and row (security rule 1). */
+export const secretPlace = (kind: string, column: string, id: string): string => `${kind.replace(/s$/, '')}:${column}:${id}`;
+
+/** Turns parsed fields into columns to write: references to ids, secrets to ciphertexts, names checked to be free. */
+async function resolveColumns(
+  resource: Resource,
+  parsed: Readonly<Record<string, unknown>>,
+  request: ApiRequest,
+  id: string,
+  row?: Row,
+): Promise<Columns> {
+  const columns: Columns = {};
+  const errors: FieldErrors = {};
+  for (const [name, value] of Object.entries(parsed)) {
+    const field = resource.fields[name];
+    if (!field) throw new Error(`${name} is no field of ${resourceKey(resource)}`);
+    try {
+      if (field.resolve) Object.assign(columns, await field.resolve(value, { request, columns, ...(row ? { row } : {}) }));
+      else if (field.secret)
+        columns[name] =
+          value === null ? null : request.services.secrets.seal(String(value), secretPlace(resource.kind, name, id));
+      else columns[tableOf(resource, name)] = value;
+      if (field.unique && (row === undefined || row[name] !== value)) await checkFree(resource, name, value, request, id);
+    } catch (error) {
+      if (!(error instanceof ValidationError)) throw error;
+      Object.assign(errors, error.body);
+    }
+  }
+  if (Object.keys(errors).length > 0) throw new ValidationError(errors);
+  await resource.validate?.({ request, columns, ...(row ? { row } : {}) });
+  return columns;
+}
+
+/** Names are unique in a domain across all plugins: the master table is asked, not the resource (spec: core, errors). */
+async function checkFree(resource: Resource, name: string, value: unknown, request: ApiRequest, id: string): Promise<void> {
+  const table = masterTable(resource);
+  const [taken] = await request.services.db.query(
+    sql`select 1 from ${raw(table)} where domain_id = ${request.services.domain.id}::uuid and ${raw(name)} = ${value} and id <> ${id}::uuid limit 1`,
+  );
+  if (taken) throw new ValidationError({ [name]: [UNIQUE_MESSAGE] });
+}
+
+/** The table behind alias `m`: the first word of `from`. */
+const masterTable = (resource: Resource): string => resource.from.strings.join('').trim().split(/\s+/)[0] as string;
+
+/** POST on the collection. */
+export async function createRow(resource: Resource, request: ApiRequest): Promise<ApiReply> {
+  const parsed = parseBody(request.body, {
+    fields: resource.fields,
+    partial: false,
+    form: request.form,
+    ignored: readOnlyNames(resource),
+    ...(resource.renamed ? { renamed: resource.renamed } : {}),
+  });
+  const { services } = request;
+  const id = uuid7();
+  const columns = await resolveColumns(resource, parsed, request, id);
+  if (resource.mutation?.create === 'task') {
+    const task = await request.dispatch(generalCreate, { resource: resourceKey(resource), id, columns }, {});
+    return { status: 202, body: { task: task.href } };
+  }
+  await uniqueViolation(resource, () =>
+    services.db.transaction(async (tx) => {
+      if (!resource.store) throw new Error(`${resourceKey(resource)} has no store`);
+      await resource.store.insert(tx, { id, domain_id: services.domain.id, columns });
+    }),
+  );
+  const row = await visibleRow(resource, id, request);
+  if (!row) throw new Error(`${resourceKey(resource)} ${id} is not there after its insert`);
+  return { status: 201, headers: { location: hrefOf(resource, id) }, body: serialize(resource, row, services) };
+}
+
+/** PUT and PATCH: 200 with the resource where nothing changes, else a task (spec: core, sync vs async). */
+export async function updateRow(resource: Resource, request: ApiRequest, partial: boolean): Promise<ApiReply> {
+  const row = await addressedRow(resource, request);
+  await request.access.check(callerOf(request), permissionOf(resource, 'change'), row);
+  const parsed = parseBody(request.body, {
+    fields: resource.fields,
+    partial,
+    form: request.form,
+    ignored: readOnlyNames(resource),
+    ...(resource.renamed ? { renamed: resource.renamed } : {}),
+  });
+  const columns = await resolveColumns(resource, parsed, request, row.id, row);
+  const changed = Object.fromEntries(
+    Object.entries(columns).filter(([name, value]) => !isDeepStrictEqual(value, row[name] ?? null)),
+  );
+  if (Object.keys(changed).length === 0) return { status: 200, body: serialize(resource, row, request.services) };
+  const task = await request.dispatch(
+    generalUpdate,
+    { resource: resourceKey(resource), id: row.id, columns: changed },
+    { exclusive: [prn(resource, row.id)] },
+  );
+  return { status: 202, body: { task: task.href } };
+}
+
+/** DELETE: a task that holds the row. */
+export async function deleteRow(resource: Resource, request: ApiRequest): Promise<ApiReply> {
+  const row = await addressedRow(resource, request);
+  await request.access.check(callerOf(request), permissionOf(resource, 'delete'), row);
+  await resource.mayDelete?.(row, request);
+  const general = resource.multiDelete ? generalMultiDelete : generalDelete;
+  const definition = resource.slowDelete ? { ...general, immediate: false } : general;
+  const task = await request.dispatch(
+    definition,
+    { resource: resourceKey(resource), id: row.id },
+    { exclusive: [prn(resource, row.id)] },
+  );
+  return { status: 202, body: { task: task.href } };
+}

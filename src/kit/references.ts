@@ -1,0 +1,57 @@
+import { raw, sql } from '../db/sql.ts';
+import type { ApiRequest } from './api.ts';
+import type { Resource, Row } from './define-resource.ts';
+import { NotFoundError, ValidationError } from './errors.ts';
+import { isUuid, permissionOf } from './names.ts';
+
+const isId = (resource: Resource, id: string): boolean => (resource.byId === false ? true : isUuid(id));
+
+/** The row of a resource that the caller may see, or undefined. Every look-up by a client's word passes here (security rule 6). */
+export async function visibleRow(resource: Resource, id: string, request: ApiRequest): Promise<Row | undefined> {
+  if (!isId(resource, id)) return undefined;
+  const scope = request.caller ? await request.access.scope(request.caller, permissionOf(resource, 'view')) : undefined;
+  const [row] = await request.services.db.query<Row>(sql`
+    select ${resource.select} from ${resource.from}
+    where m.id = ${id}::uuid ${resource.only ? sql`and ${resource.only}` : raw('')} ${scope ? sql`and ${scope}` : raw('')}`);
+  return row;
+}
+
+/** The row that a path's values address. Throws NotFoundError in the recorded words. */
+export async function addressedRow(resource: Resource, request: ApiRequest): Promise<Row> {
+  const { nested } = resource;
+  if (!nested) {
+    const id = request.params.pulp_id ?? '';
+    if (!isId(resource, id)) throw new NotFoundError();
+    const row = await visibleRow(resource, id, request);
+    if (!row) throw new NotFoundError(resource.model);
+    return row;
+  }
+  await addressedRow(nested.parent, request);
+  const [row] = await request.services.db.query<Row>(
+    sql`select ${resource.select} from ${resource.from} where ${nested.where(request.params, true)}`,
+  );
+  if (!row) throw new NotFoundError(resource.model);
+  return row;
+}
+
+/**
+ * The row that a body's href or PRN names, where it is of one of the resources and visible to the caller.
+ * Throws ValidationError under the field's name.
+ */
+export async function resolveReference(
+  field: string,
+  value: string,
+  resources: readonly Resource[],
+  request: ApiRequest,
+): Promise<{ resource: Resource; row: Row }> {
+  const located = request.services.catalog.locate(value);
+  if (!located && !value.startsWith('/') && !/^https?:\/\//.test(value)) {
+    throw new ValidationError({
+      [field]: [value.startsWith('prn:') ? `Not a valid PRN: ${value}.` : 'Invalid hyperlink - No URL match.'],
+    });
+  }
+  const resource = located && resources.find((candidate) => candidate === located.resource);
+  const row = resource && located.version === undefined ? await visibleRow(resource, located.id, request) : undefined;
+  if (!resource || !row) throw new ValidationError({ [field]: ['Invalid hyperlink - Object does not exist.'] });
+  return { resource, row };
+}

@@ -1,0 +1,65 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { ApiReply, ApiRequest, Operation } from './api.ts';
+import { MethodNotAllowedError } from './errors.ts';
+import type { Services } from './services.ts';
+
+/** Adds routes that are no operations of the REST API: the Registry API, the content app. */
+export type RegisterRoutes = (app: FastifyInstance, services: Services) => void | Promise<void>;
+
+/** Whether it has taken the request on; false leaves it to the routes. */
+export type FastPath = (request: IncomingMessage, response: ServerResponse) => boolean;
+
+/** Makes a handler's request out of an HTTP one: authenticates where the operation is not open, reads the body. */
+export type BindRequest = (request: FastifyRequest, open: boolean) => Promise<ApiRequest>;
+
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+
+function send(reply: FastifyReply, answer: ApiReply): FastifyReply {
+  if (answer.headers) reply.headers(answer.headers);
+  reply.code(answer.status);
+  if (answer.body === undefined) return reply.send();
+  if (typeof answer.body === 'string') return reply.send(answer.body);
+  return reply.header('content-type', 'application/json').send(JSON.stringify(answer.body));
+}
+
+/** Routes the operations; a method that a URL does not have is answered 405 with `Allow`, OPTIONS with `Allow` alone. */
+export function registerOperations(app: FastifyInstance, operations: readonly Operation[], bind: BindRequest): void {
+  const byUrl = new Map<string, Operation[]>();
+  for (const operation of operations) {
+    for (const url of [operation.url, ...(operation.aliases ?? [])]) byUrl.set(url, [...(byUrl.get(url) ?? []), operation]);
+  }
+  for (const [url, here] of byUrl) registerUrl(app, url, here, bind);
+}
+
+function registerUrl(app: FastifyInstance, url: string, operations: readonly Operation[], bind: BindRequest): void {
+  const has = new Map(operations.map((operation) => [operation.method.toUpperCase(), operation]));
+  const allow = [...METHODS.filter((method) => has.has(method)), ...(has.has('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ');
+  const headers = { allow, vary: 'Accept' };
+  for (const [method, operation] of has) {
+    app.route({
+      method,
+      url,
+      exposeHeadRoute: method === 'GET',
+      handler: async (request, reply) => {
+        reply.headers(headers);
+        return send(reply, await operation.handler(await bind(request, operation.permission === null)));
+      },
+    });
+  }
+  const missing = METHODS.filter((method) => !has.has(method));
+  const open = operations.every((operation) => operation.permission === null);
+  if (missing.length > 0) {
+    app.route({
+      method: missing,
+      url,
+      exposeHeadRoute: false,
+      handler: async (request, reply) => {
+        reply.headers(headers);
+        await bind(request, open);
+        throw new MethodNotAllowedError(request.method);
+      },
+    });
+  }
+  app.route({ method: 'OPTIONS', url, handler: async (_request, reply) => reply.headers(headers).code(204).send() });
+}

@@ -1,0 +1,64 @@
+import type { ApiRequest } from './api.ts';
+import type { Fields, Resource, Row } from './define-resource.ts';
+import { collectionPath, prnType } from './names.ts';
+import type { Services } from './services.ts';
+import { described } from './wire.ts';
+
+/** The four fields that every resource answers with. */
+export const baseFields = (resource: Pick<Resource, 'kind' | 'plugin' | 'endpoint' | 'model' | 'prn'>): Fields => ({
+  pulp_href: {
+    wire: described({ type: 'string', format: 'uri' }),
+    access: 'read',
+    description: 'Path of this resource.',
+    value: (row) => `${collectionPath(resource)}${row.id}/`,
+  },
+  prn: {
+    wire: described({ type: 'string' }),
+    access: 'read',
+    description: 'Pulp resource name: the other way to refer to this resource.',
+    value: (row) => `prn:${prnType(resource)}:${row.id}`,
+  },
+  ...timeFields,
+});
+
+export const timeFields: Fields = {
+  pulp_created: { wire: described({ type: 'string', format: 'date-time' }), access: 'read', description: 'When it was created.' },
+  pulp_last_updated: {
+    wire: described({ type: 'string', format: 'date-time' }),
+    access: 'read',
+    description: 'When it was last changed.',
+  },
+};
+
+/** The names that a query's `fields`, `exclude_fields` or a reducing flag leave; undefined for all. */
+export function wantedFields(resource: Resource, request: ApiRequest): ReadonlySet<string> | undefined {
+  const names = (parameter: string) =>
+    (request.query[parameter] ?? [])
+      .flatMap((value) => value.split(','))
+      .map((name) => name.trim())
+      .filter((name) => name !== '');
+  const reduced = Object.entries(resource.reduced ?? {}).find(([flag]) =>
+    /^(true|1|yes|on|t|y)$/i.test(request.query[flag]?.at(-1) ?? ''),
+  );
+  const only = names('fields');
+  const without = new Set(names('exclude_fields'));
+  if (!reduced && only.length === 0 && without.size === 0) return undefined;
+  const from = reduced ? reduced[1] : Object.keys(resource.fields);
+  return new Set(from.filter((name) => (only.length === 0 || only.includes(name)) && !without.has(name)));
+}
+
+/** A row as the API answers it. Secrets and write-only aliases never come back. */
+export function serialize(
+  resource: Resource,
+  row: Row,
+  services: Services,
+  wanted?: ReadonlySet<string>,
+): Record<string, unknown> {
+  const answer: Record<string, unknown> = {};
+  for (const name of Object.keys(resource.fields)) {
+    const field = resource.fields[name];
+    if (field === undefined || field.access === 'write' || (wanted && !wanted.has(name))) continue;
+    answer[name] = field.value ? field.value(row, services) : (row[name] ?? null);
+  }
+  return answer;
+}

@@ -1,0 +1,205 @@
+import { z } from 'zod';
+
+/** A JSON schema, as the OpenAPI document has it. */
+export type JsonSchema = { readonly [keyword: string]: unknown };
+
+/** How a value crosses the wire: parsed from requests by `schema`, described by `json`. The parsers accept what Pulp's do (spec: core, request parsing). */
+export interface Wire<T = unknown> {
+  readonly schema: z.ZodType<T>;
+  readonly json: JsonSchema;
+  readonly nullable: boolean;
+  /** A list or object: in a form, it arrives as repeated fields or as JSON text. */
+  readonly structure?: 'list' | 'object';
+}
+
+export const NOT_NULL = 'This field may not be null.';
+const NOT_BLANK = 'This field may not be blank.';
+const TRUE = new Set(['true', 't', 'yes', 'y', 'on', '1']);
+const FALSE = new Set(['false', 'f', 'no', 'n', 'off', '0']);
+
+const withNull = (json: JsonSchema): JsonSchema => ({ ...json, type: [json.type, 'null'] });
+
+type NullableIf<N, T> = N extends true ? T | null : T;
+
+/** Makes the wire type accept null where `nullable` says so; null is refused with Pulp's message everywhere else. */
+function wire<T, N extends boolean | undefined>(
+  schema: z.ZodType<T>,
+  json: JsonSchema,
+  nullable: N,
+  structure?: 'list' | 'object',
+): Wire<NullableIf<N, T>> {
+  const parsed = (nullable ? schema.nullable() : schema) as unknown as z.ZodType<NullableIf<N, T>>;
+  return {
+    schema: parsed,
+    json: nullable ? withNull(json) : json,
+    nullable: nullable === true,
+    ...(structure ? { structure } : {}),
+  };
+}
+
+interface Nullable<N extends boolean | undefined> {
+  readonly nullable?: N;
+}
+
+/** Text: numbers become text, blanks around it go; not blank unless `blank`. */
+export function text<N extends boolean | undefined = false>(
+  options: Nullable<N> & { readonly max?: number; readonly blank?: boolean; readonly format?: string } = {},
+): Wire<NullableIf<N, string>> {
+  const { max, blank, format } = options;
+  const schema = z
+    .union([z.string(), z.number().transform(String)], { error: 'Not a valid string.' })
+    .transform((value) => value.trim())
+    .refine((value) => blank === true || value !== '', NOT_BLANK)
+    .refine((value) => max === undefined || value.length <= max, `Ensure this field has no more than ${max} characters.`)
+    .refine((value) => !value.includes('\0'), 'Null characters are not allowed.')
+    .refine((value) => value.isWellFormed(), 'Text must be valid Unicode.');
+  const json = {
+    type: 'string',
+    ...(blank ? {} : { minLength: 1 }),
+    ...(max ? { maxLength: max } : {}),
+    ...(format ? { format } : {}),
+  };
+  return wire(schema, json, options.nullable as N);
+}
+
+/** A whole number, also as text. 32 bits, as the columns are. */
+export function integer<N extends boolean | undefined = false>(
+  options: Nullable<N> & { readonly min?: number } = {},
+): Wire<NullableIf<N, number>> {
+  const min = options.min ?? -(2 ** 31);
+  const schema = z
+    .union(
+      [
+        z.number(),
+        z
+          .string()
+          .regex(/^\s*-?\d{1,15}\s*$/)
+          .transform(Number),
+      ],
+      { error: 'A valid integer is required.' },
+    )
+    .refine(Number.isInteger, 'A valid integer is required.')
+    .refine((value) => value >= min, `Ensure this value is greater than or equal to ${min}.`)
+    .refine((value) => value < 2 ** 31, `Ensure this value is less than or equal to ${2 ** 31 - 1}.`);
+  const json = { type: 'integer', format: 'int64', ...(options.min === undefined ? {} : { minimum: options.min }) };
+  return wire(schema, json, options.nullable as N);
+}
+
+/** A number of seconds and the like, also as text. */
+export function decimal<N extends boolean | undefined = false>(
+  options: Nullable<N> & { readonly min?: number } = {},
+): Wire<NullableIf<N, number>> {
+  const min = options.min ?? Number.NEGATIVE_INFINITY;
+  const schema = z
+    .union(
+      [
+        z.number(),
+        z
+          .string()
+          .regex(/^\s*-?\d{1,15}(\.\d{1,15})?\s*$/)
+          .transform(Number),
+      ],
+      { error: 'A valid number is required.' },
+    )
+    .refine((value) => value >= min, `Ensure this value is greater than or equal to ${min}.0.`);
+  const json = { type: 'number', format: 'double', ...(options.min === undefined ? {} : { minimum: options.min }) };
+  return wire(schema, json, options.nullable as N);
+}
+
+/** True or false in every spelling that Pulp takes: httpie's `mirror=False` sends text. */
+export function bool(): Wire<boolean> {
+  const schema = z.unknown().transform((value, context) => {
+    const spelt = String(value).toLowerCase();
+    if (TRUE.has(spelt)) return true;
+    if (FALSE.has(spelt)) return false;
+    context.addIssue({ code: 'custom', message: value === null ? NOT_NULL : 'Must be a valid boolean.' });
+    return z.NEVER;
+  });
+  return wire(schema, { type: 'boolean' }, false);
+}
+
+/** One of a few words. */
+export function choice<const V extends string>(values: readonly V[]): Wire<V> {
+  const schema = z.unknown().transform((value, context) => {
+    const found = values.find((candidate) => candidate === value);
+    if (found !== undefined) return found;
+    context.addIssue({ code: 'custom', message: `"${String(value)}" is not a valid choice.` });
+    return z.NEVER;
+  });
+  return wire(schema, { type: 'string', enum: values }, false);
+}
+
+const typeName = (value: unknown): string =>
+  typeof value === 'string' ? 'str' : typeof value === 'number' ? 'int' : typeof value === 'boolean' ? 'bool' : 'dict';
+
+/** A list of which each item is parsed by `item`; errors are keyed by index. `json` replaces the described item. */
+export function list<T, N extends boolean | undefined = false>(
+  item: Wire<T>,
+  options: Nullable<N> & { readonly json?: JsonSchema } = {},
+): Wire<NullableIf<N, T[]>> {
+  const schema = z.array(item.schema, { error: (issue) => `Expected a list of items but got type "${typeName(issue.input)}".` });
+  return wire(schema, { type: 'array', items: options.json ?? item.json }, options.nullable as N, 'list');
+}
+
+/** `pulp_labels`: text to text or null; numbers become text (spec: core, labels). */
+export function labels(): Wire<Record<string, string | null>> {
+  const value = z.union([z.string(), z.number().transform(String), z.boolean().transform(String), z.null()], {
+    error: 'Not a valid string.',
+  });
+  const schema = z
+    .record(z.string(), value, { error: (issue) => `Expected a dictionary of items but got type "${typeName(issue.input)}".` })
+    .superRefine((map, context) => {
+      for (const [key, label] of Object.entries(map)) {
+        const problem = labelProblem(key, label);
+        if (problem) context.addIssue({ code: 'custom', message: problem });
+      }
+    });
+  return wire(schema, { type: 'object', additionalProperties: { type: ['string', 'null'] } }, false, 'object');
+}
+
+/** What is wrong with a label, or undefined. */
+export function labelProblem(key: string, value: string | null): string | undefined {
+  if (!/^[\w .-]+$/u.test(key)) return `Key '${key}' contains non-alphanumeric characters.`;
+  if (value !== null && /[()]/.test(value)) return `Key '${key}' contains value with parenthesis.`;
+  if (value?.includes('\0')) return `Key '${key}' contains a null character.`;
+  return undefined;
+}
+
+/** Visible characters, blanks and tabs; nothing that would end the line (RFC 9110, 5.5). */
+const validHeaderLine = (line: string): boolean =>
+  [...line].every((character) => character === '\t' || (character >= ' ' && character !== '\u007f'));
+
+/** A list of header objects: `[{"X-A": "v"}]`. */
+export function headerList(): Wire<Record<string, string>[] | null> {
+  const token = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'Not a valid header name.');
+  const value = z
+    .union([z.string(), z.number().transform(String)])
+    .refine((line) => validHeaderLine(line), 'Not a valid header value.');
+  const schema = z.array(z.record(token, value, { error: 'Expected a dictionary of items.' }), {
+    error: (issue) => `Expected a list of items but got type "${typeName(issue.input)}".`,
+  });
+  const { json: _, ...rest } = wire(schema, {}, true, 'list');
+  return { ...rest, json: { type: 'array', items: { type: 'object' } } };
+}
+
+/** Any text that names a resource: href or PRN; what it must name, the field's `resolve` checks. */
+export function reference<N extends boolean | undefined = false>(options: Nullable<N> = {}): Wire<NullableIf<N, string>> {
+  const schema = z.string({ error: (issue) => `Incorrect type. Expected URL string, received ${typeName(issue.input)}.` });
+  return wire(schema, { type: 'string', format: 'uri' }, options.nullable as N);
+}
+
+/** A point in time, ISO 8601, as text. */
+export function datetime(): Wire<string> {
+  const schema = z.string({ error: 'Datetime has wrong format.' }).refine((value) => isDateTime(value), {
+    error: 'Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z].',
+  });
+  return wire(schema, { type: 'string', format: 'date-time' }, false);
+}
+
+/** A date, or a date and time, that PostgreSQL reads without a guess. */
+export const isDateTime = (value: string): boolean =>
+  /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?(Z|[+-]\d{2}(:?\d{2})?)?$/.test(value) &&
+  !Number.isNaN(Date.parse(value.replace(' ', 'T')));
+
+/** A value of responses only, described as it stands. */
+export const described = (json: JsonSchema): Wire<unknown> => ({ schema: z.unknown(), json, nullable: true });

@@ -1,0 +1,116 @@
+import { v7 as uuid7 } from 'uuid';
+import {
+  DISTRIBUTION_FILTERS,
+  DISTRIBUTION_ORDERING,
+  distributionColumns,
+  distributionFields,
+  distributionJoins,
+  distributionStore,
+  validateDistribution,
+} from '../../../core/plugin-api.ts';
+import type { Queryable } from '../../../db/database.ts';
+import { sql } from '../../../db/sql.ts';
+import { type Columns, defineResource, type Field } from '../../../kit/define-resource.ts';
+import { ValidationError } from '../../../kit/errors.ts';
+import { conditionFilter } from '../../../kit/filters.ts';
+import { labelActions } from '../../../kit/labels.ts';
+import { collectionOf, hrefOf } from '../../../kit/names.ts';
+import { baseFields } from '../../../kit/serialize.ts';
+import { bool, described, text } from '../../../kit/wire.ts';
+import { containerNamespace } from './namespace.ts';
+
+const place = { kind: 'distributions', plugin: 'container', endpoint: 'container', model: 'ContainerDistribution' } as const;
+
+const MAX_PATH = 255;
+/** A part of a repository's name (OCI distribution spec, pulling manifests). */
+const PATH = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
+
+function checkPath(path: string): void {
+  const refuse = (message: string) => new ValidationError({ base_path: [message] });
+  if (path.length > MAX_PATH) throw refuse('The entered registry path cannot be longer than 255 characters.');
+  if (/^\/|\/$|\/\/|\s/.test(path)) throw refuse(`Relative path is not in canonical form. ${path}`);
+  if (!PATH.test(path)) throw refuse('The provided registry path contains forbidden characters.');
+}
+
+const basePath: Field = {
+  ...(distributionFields.base_path as Field),
+  resolve: (value) => {
+    checkPath(String(value));
+    return { base_path: value };
+  },
+};
+
+/** The namespace of a base path, made where it is not there yet. */
+async function namespaceOf(tx: Queryable, domainId: string, path: string): Promise<string> {
+  const name = path.split('/')[0] as string;
+  const [namespace] = await tx.query<{ id: string }>(sql`
+    insert into container_namespace (id, domain_id, name) values (${uuid7()}::uuid, ${domainId}::uuid, ${name})
+    on conflict (domain_id, name) do update set name = excluded.name returning id`);
+  if (!namespace) throw new Error(`namespace ${name} could not be made`);
+  return namespace.id;
+}
+
+const store = distributionStore({
+  pulpType: 'container.container',
+  detail: { table: 'container_distribution', columns: ['namespace_id', 'private', 'description'] },
+  counted: ['core.Distribution', 'container.ContainerDistribution'],
+});
+
+const withNamespace = async (tx: Queryable, domainId: string, columns: Columns): Promise<Columns> =>
+  columns.base_path === undefined
+    ? columns
+    : { ...columns, namespace_id: await namespaceOf(tx, domainId, columns.base_path as string) };
+
+/** Serves a repository, or one version of it, over the Registry API. */
+export const containerDistribution = defineResource({
+  ...place,
+  title: ['container distribution', 'container distributions'],
+  description: 'A container distribution serves a repository, or one version of it, over the Registry API.',
+  fields: {
+    ...baseFields(place),
+    ...distributionFields,
+    base_path: basePath,
+    registry_path: {
+      wire: described({ type: 'string' }),
+      access: 'read',
+      description: 'What clients pull from: host and base path.',
+      value: (row, services) => `${new URL(services.config.PULP_CONTENT_ORIGIN).host}/${row.base_path}`,
+    },
+    remote: {
+      wire: described({ type: 'string', format: 'uri' }),
+      access: 'read',
+      description: 'The remote that missing content is pulled through.',
+      value: (row) => (row.remote_id ? `${collectionOf('remotes', 'container.container')}${row.remote_id}/` : null),
+    },
+    namespace: {
+      wire: described({ type: 'string', format: 'uri' }),
+      access: 'read',
+      description: 'The namespace of its base path.',
+      value: (row) => hrefOf(containerNamespace, row.namespace_id as string),
+    },
+    private: { wire: bool(), column: 'd.private', description: 'Whether pulls need permission.' },
+    description: { wire: text({ nullable: true }), column: 'd.description', description: 'What it is for.' },
+  },
+  filters: {
+    ...DISTRIBUTION_FILTERS,
+    namespace__name: conditionFilter(
+      (value) => sql`d.namespace_id in (select n.id from container_namespace n where n.name = ${value})`,
+    ),
+  },
+  ordering: { ...DISTRIBUTION_ORDERING, description: 'd.description', private: 'd.private' },
+  verbs: ['list', 'create', 'read', 'update', 'partial_update', 'delete'],
+  mutation: { create: 'task', update: 'task', delete: 'task' },
+  multiDelete: true,
+  actions: labelActions('distribution', 'change', 200),
+  validate: validateDistribution,
+  select: sql`${distributionColumns}, d.namespace_id, d.private, d.description`,
+  from: sql`distribution m join container_distribution d on d.id = m.id ${distributionJoins}`,
+  store: {
+    ...store,
+    insert: async (tx, row) => store.insert(tx, { ...row, columns: await withNamespace(tx, row.domain_id, row.columns) }),
+    async update(tx, id, columns) {
+      const [row] = await tx.query<{ domain_id: string }>(sql`select domain_id from distribution where id = ${id}::uuid`);
+      await store.update(tx, id, row ? await withNamespace(tx, row.domain_id, columns) : columns);
+    },
+  },
+});
