@@ -1,4 +1,5 @@
 import { type Digest, parseDigest } from '../../../lib/digest.ts';
+import { isRepositoryName, isTag } from '../oci/reference.ts';
 import { digestInvalid, manifestUnknown, nameInvalid, pathUnknown } from './registry-error.ts';
 
 /** What a path of the Registry API names, every part checked by its grammar (OCI distribution-spec, "Pulling manifests"). */
@@ -8,13 +9,6 @@ export type RegistryPath =
   | { readonly kind: 'tags'; readonly name: string }
   | { readonly kind: 'manifest'; readonly name: string; readonly reference: string }
   | { readonly kind: 'blob' | 'referrers'; readonly name: string; readonly digest: Digest };
-
-const NAME = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
-const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
-const MAX_NAME = 255;
-
-/** Whether the text is a repository name; such a text is safe in a header and in a path. */
-export const isRepositoryName = (text: string): boolean => text.length <= MAX_NAME && NAME.test(text);
 
 function checkedName(name: string): string {
   if (!isRepositoryName(name)) throw nameInvalid(name);
@@ -29,7 +23,7 @@ function checkedDigest(text: string): Digest {
 
 function checkedReference(text: string): string {
   if (text.includes(':')) return checkedDigest(text);
-  if (!TAG.test(text)) throw manifestUnknown(text);
+  if (!isTag(text)) throw manifestUnknown(text);
   return text;
 }
 

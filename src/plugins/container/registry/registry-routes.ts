@@ -1,20 +1,19 @@
 import formbody from '@fastify/formbody';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { InvalidCredentialsError, isDatabaseAway, ThrottledError } from '../../../core/plugin-api.ts';
-import type { Services } from '../../../kit/services.ts';
 import { answerBlob } from './blob-answer.ts';
 import { listRepositories } from './catalog.ts';
 import { basicChallenge } from './challenge.ts';
-import { contentRoutes } from './content-route.ts';
+import { contentRoute } from './content-route.ts';
 import { type FastPath, fastPath as fastPathOf } from './fast-path.ts';
 import { STANDING_HEADERS } from './headers.ts';
 import { sendManifest } from './manifest.ts';
 import { cutPage, parsePage } from './page.ts';
 import { listReferrers } from './referrers.ts';
-import { errorBody, manifestUnknown, pathUnknown, RegistryError, unsupported } from './registry-error.ts';
-import { checkedDigest, isRepositoryName, parseRegistryPath, type RegistryPath } from './registry-path.ts';
+import { errorBody, manifestUnknown, RegistryError, unsupported } from './registry-error.ts';
+import { parseRegistryPath, parseSignaturesPath, type RegistryPath } from './registry-path.ts';
 import { checkBase, checkCatalog, readable } from './request-access.ts';
-import { openServedRegistry, type ServedRegistry } from './served-registry.ts';
+import { openServedRegistry, type RegistryServices, type ServedRegistry } from './served-registry.ts';
 import { listSignatures } from './signatures.ts';
 import { listTags } from './tags.ts';
 import { tokenRoutes } from './token-route.ts';
@@ -23,10 +22,10 @@ const READS = new Set(['GET', 'HEAD']);
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
 // The server that the framework is given has to ask the fast path before the routes are there.
-const running = new WeakMap<Services, ServedRegistry>();
+const running = new WeakMap<RegistryServices, ServedRegistry>();
 
 /** Answers pulls past the framework; until `registryRoutes` has run for these services it answers none. */
-export const fastPath = (services: Services): FastPath => {
+export const fastPath = (services: RegistryServices): FastPath => {
   let answer: FastPath | undefined;
   return (request, response) => {
     const registry = running.get(services);
@@ -37,7 +36,7 @@ export const fastPath = (services: Services): FastPath => {
 };
 
 /** The Registry API (OCI distribution-spec, its read side), its token server and its part of the content app. */
-export async function registryRoutes(app: FastifyInstance, services: Services): Promise<void> {
+export async function registryRoutes(app: FastifyInstance, services: RegistryServices): Promise<void> {
   const registry = await openServedRegistry(services);
   running.set(services, registry);
   app.addHook('onClose', async () => {
@@ -47,7 +46,6 @@ export async function registryRoutes(app: FastifyInstance, services: Services): 
   await app.register(async (scope) => {
     if (!scope.hasContentTypeParser('application/x-www-form-urlencoded')) await scope.register(formbody);
     tokenRoutes(scope, registry);
-    contentRoutes(scope, registry);
   });
   await app.register(async (scope) => {
     scope.setErrorHandler(answerError);
@@ -68,10 +66,15 @@ export async function registryRoutes(app: FastifyInstance, services: Services): 
       method: METHODS,
       url: '/extensions/v2/*',
       exposeHeadRoute: false,
-      handler: (request) => answerSignatures(registry, request),
+      handler: (request, reply) => answerSignatures(registry, request, reply),
     });
+    contentRoute(scope, registry);
   });
 }
+
+/** As bytes: to a text the framework would add a charset, which no JSON type has. */
+const sendJson = (reply: FastifyReply, body: unknown, mediaType = 'application/json'): FastifyReply =>
+  reply.header('content-type', mediaType).send(Buffer.from(JSON.stringify(body)));
 
 const urlOf = (request: FastifyRequest): URL => new URL(request.url, 'http://localhost');
 
@@ -81,13 +84,13 @@ async function answer(registry: ServedRegistry, request: FastifyRequest, reply: 
   switch (path.kind) {
     case 'base':
       await checkBase(registry, request);
-      return {};
+      return sendJson(reply, {});
     case 'catalog': {
       const page = parsePage(url.searchParams);
       const caller = await checkCatalog(registry, request);
       const { entries, link } = cutPage(url.pathname, page, await listRepositories(registry.services, caller, page));
       if (link !== undefined) reply.header('link', link);
-      return { repositories: entries };
+      return sendJson(reply, { repositories: entries });
     }
     default:
       return answerRepository(registry, { request, reply, url }, path);
@@ -108,7 +111,7 @@ async function answerRepository(
       const page = parsePage(url.searchParams);
       const { entries, link } = cutPage(url.pathname, page, await listTags(db, version, page));
       if (link !== undefined) reply.header('link', link);
-      return { name: path.name, tags: entries };
+      return sendJson(reply, { name: path.name, tags: entries });
     }
     case 'manifest': {
       const manifest = await registry.manifests.find(version, path.reference);
@@ -126,7 +129,7 @@ async function answerRepository(
       const artifactType = url.searchParams.get('artifactType') ?? undefined;
       const index = await listReferrers(registry, version, path.digest, artifactType);
       if (artifactType !== undefined) reply.header('oci-filters-applied', 'artifactType');
-      return reply.header('content-type', index.mediaType).send(JSON.stringify(index));
+      return sendJson(reply, index, index.mediaType);
     }
   }
 }
@@ -136,14 +139,11 @@ function passHeaders(reply: FastifyReply): void {
   for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) reply.raw.setHeader(name, value);
 }
 
-async function answerSignatures(registry: ServedRegistry, request: FastifyRequest): Promise<unknown> {
-  const [, name, digest] =
-    /^\/extensions\/v2\/(.+)\/signatures\/([^/]+)$/.exec(decodeURIComponent(urlOf(request).pathname)) ?? [];
-  if (name === undefined || digest === undefined || !isRepositoryName(name)) throw pathUnknown();
-  const checked = checkedDigest(digest);
+async function answerSignatures(registry: ServedRegistry, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  const { name, digest } = parseSignaturesPath(urlOf(request).pathname);
   const { version } = await readable(registry, request, name);
-  if (!(await registry.manifests.find(version, checked))) throw manifestUnknown(checked);
-  return { signatures: await listSignatures(registry.services.db, version, checked) };
+  if (!(await registry.manifests.find(version, digest))) throw manifestUnknown(digest);
+  return sendJson(reply, { signatures: await listSignatures(registry.services.db, version, digest) });
 }
 
 /** Every error of the Registry API, in the OCI shape. */
@@ -152,7 +152,11 @@ function answerError(error: FastifyError, request: FastifyRequest, reply: Fastif
   if (!known) request.log.error({ err: error, method: request.method, path: urlOf(request).pathname }, 'registry request failed');
   const told =
     known ?? new RegistryError(500, 'UNKNOWN', `Internal error. The log tells more under correlation id ${request.id}.`);
-  return reply.code(told.status).headers(told.headers).header('content-type', 'application/json').send(errorBody(told));
+  return reply
+    .code(told.status)
+    .headers(told.headers)
+    .header('content-type', 'application/json')
+    .send(Buffer.from(errorBody(told)));
 }
 
 function registryErrorOf(error: Error & { readonly statusCode?: number }): RegistryError | undefined {

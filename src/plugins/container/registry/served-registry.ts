@@ -8,9 +8,12 @@ import { Tokens } from './token.ts';
 import { loadTokenKeys } from './token-keys.ts';
 import { UpstreamBlobs } from './upstream-blob.ts';
 
+/** What the registry needs of its surroundings. */
+export type RegistryServices = Pick<Services, 'config' | 'db' | 'storage' | 'secrets' | 'log' | 'clock' | 'domain'>;
+
 /** What the routes of the registry share: keys, and what is kept in memory between requests. */
 export interface ServedRegistry {
-  readonly services: Services;
+  readonly services: RegistryServices;
   readonly tokens: Tokens;
   readonly contentUrls: ContentUrls;
   readonly authenticator: Authenticator;
@@ -23,7 +26,7 @@ export interface ServedRegistry {
 }
 
 /** Reads the keys, making them on the first start, and begins to listen for changes. Throws TokenKeyError. */
-export async function openServedRegistry(services: Services): Promise<ServedRegistry> {
+export async function openServedRegistry(services: RegistryServices): Promise<ServedRegistry> {
   const tokens = new Tokens(services, await loadTokenKeys(services.config.DATA_DIR));
   const contentUrls = await ContentUrls.load(services);
   const distributions = new ServedDistributions(services);

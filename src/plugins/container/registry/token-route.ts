@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { InvalidCredentialsError, type KnownUser, permitted } from '../../../core/plugin-api.ts';
 import type { Caller } from '../../../kit/api.ts';
 import { MalformedRequestError } from '../../../kit/errors.ts';
-import { isRepositoryName } from './registry-path.ts';
+import { isRepositoryName } from '../oci/reference.ts';
 import { guarded, PULL } from './request-access.ts';
 import type { ServedRegistry } from './served-registry.ts';
 import type { Access, IssuedToken } from './token.ts';
