@@ -40,6 +40,10 @@ export const settings = {
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
     .default('info')
     .meta({ description: 'Least level that is logged.' }),
+  DECKLE_LOG_FORMAT: z
+    .enum(['auto', 'json', 'text'])
+    .default('auto')
+    .meta({ description: 'Form of the log: JSON lines, text, or text on a terminal and JSON elsewhere.' }),
   ADMIN_PASSWORD: z.string().min(1).optional().meta({
     description:
       'Password that the user `admin` gets on the first start. Default: `password` with the embedded database, else one made at random and printed once.',

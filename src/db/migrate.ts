@@ -3,6 +3,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import type { Logger } from 'pino';
+import type { Database } from './database.ts';
+import { sql } from './sql.ts';
 import { packageRoot } from '../lib/package-root.ts';
 
 /** Why the migrations and the database do not fit; the message says what to do. */
@@ -94,4 +96,15 @@ export async function migrate(url: string, log: Logger, migrations = readMigrati
   } finally {
     await client.end();
   }
+}
+
+/** Throws MigrationError where the database is not at this version's schema. For processes that do not migrate themselves. */
+export async function checkMigrated(db: Database): Promise<void> {
+  const [history] = await db.query<{ present: boolean }>(sql`select to_regclass('_prisma_migrations') is not null as present`);
+  const rows = history?.present
+    ? await db.query<{ migration_name: string }>(sql`select migration_name from _prisma_migrations where finished_at is not null`)
+    : [];
+  const applied = new Set(rows.map((row) => row.migration_name));
+  const missing = readMigrations().find((migration) => !applied.has(migration.name));
+  if (missing) throw new MigrationError(`the database lacks migration ${missing.name}; run \`deckle migrate\` first`);
 }

@@ -3,7 +3,6 @@ import { createHmac, randomBytes } from 'node:crypto';
 import {
   chownSync,
   existsSync,
-  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -12,10 +11,10 @@ import {
   realpathSync,
   renameSync,
   rmSync,
-  writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { keyFile } from '../lib/key-file.ts';
 import { type Account, accountFor, EmbeddedPostgresError, findProgram, type PostgresProgram } from './postgres-program.ts';
 
 /** Everything about the embedded server that its folder says. */
@@ -93,22 +92,6 @@ function worksIn(pid: number, data: string): boolean {
   }
 }
 
-/** The password, made on the first start. Two starts at once agree on one: the link is made once. */
-function readPassword(folder: string): string {
-  const file = join(folder, 'password');
-  if (!existsSync(file)) {
-    const mine = `${file}.${process.pid}`;
-    writeFileSync(mine, randomBytes(24).toString('base64url'), { mode: 0o600, flush: true });
-    try {
-      linkSync(mine, file);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
-    rmSync(mine);
-  }
-  return readFileSync(file, 'utf8').trim();
-}
-
 function run(program: string, args: readonly string[], options: ReturnType<typeof spawnOptions>, input = ''): void {
   const { status, error, stdout, stderr } = spawnSync(program, args, { ...options, input, encoding: 'utf8' });
   if (status === 0) return;
@@ -176,16 +159,16 @@ function createData(folder: string, data: string, password: string, log: Logger)
 /** Removes what starts that were killed left. */
 function removeLeftovers(folder: string): void {
   for (const name of readdirSync(folder)) {
-    const pid = /^data\.new-(\d+)-|^password\.(\d+)$/.exec(name)?.slice(1).find(Boolean);
+    const pid = /^data\.new-(\d+)-/.exec(name)?.[1];
     if (pid && !isAlive(Number(pid))) rmSync(join(folder, name), { recursive: true, force: true });
   }
 }
 
 /** Opens the folder of an embedded PostgreSQL, making the data directory in it on the first start (half a second). */
-export function openFolder(path: string, log: Logger): PostgresFolder {
+export async function openFolder(path: string, log: Logger): Promise<PostgresFolder> {
   mkdirSync(path, { recursive: true, mode: 0o700 });
   removeLeftovers(path);
-  const password = readPassword(path);
+  const password = await keyFile(join(path, 'password'), () => randomBytes(24).toString('base64url'));
   const data = join(path, 'data');
   if (!existsSync(join(data, 'PG_VERSION'))) createData(path, data, password, log);
   const account = accountFor(data);

@@ -28,6 +28,8 @@ export interface EmbeddedPostgresOptions {
 
 /** A PostgreSQL server of our own, on a port of 127.0.0.1. */
 export interface EmbeddedPostgres {
+  /** Whether it ran already. */
+  readonly adopted: boolean;
   readonly pid: number;
   readonly port: number;
   /** For the application: role `deckle`, which owns the database of the same name and is no superuser. */
@@ -167,7 +169,7 @@ async function stopServer(pid: number, folder: PostgresFolder, log: Logger): Pro
  */
 export async function startPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const { log } = options;
-  const folder = openFolder(options.folder, log);
+  const folder = await openFolder(options.folder, log);
   let launched: number | undefined;
   for (const end = Date.now() + START_SECONDS * 1000; Date.now() < end; await delay(POLL_MS)) {
     const postmaster = findPostmaster(folder.data, log);
@@ -186,8 +188,10 @@ export async function startPostgres(options: EmbeddedPostgresOptions): Promise<E
     if (!ours)
       throw new EmbeddedPostgresError(`${folder.data} is in use by a PostgreSQL that is not ours (process ${postmaster.pid})`);
     const { pid, port } = postmaster;
-    log.info({ pid, port, adopted: pid !== launched }, 'embedded PostgreSQL is ready');
+    const adopted = pid !== launched;
+    log.info({ pid, port, adopted }, 'embedded PostgreSQL is ready');
     return {
+      adopted,
       pid,
       port,
       url: connectionUrl('deckle', applicationPassword(folder.password), port, 'deckle'),

@@ -59,6 +59,10 @@ export class UpstreamContent {
     this.#of(repository);
   }
 
+  removeRepository(repository: string): void {
+    this.#repositories.delete(repository);
+  }
+
   /** Removes a tag; its manifest stays reachable by digest. */
   removeTag(repository: string, tag: string): void {
     const target = this.#of(repository);

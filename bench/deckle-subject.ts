@@ -1,0 +1,88 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type ChildServer, freePort, startServer } from './child-server.ts';
+import { type ProcessGroup, processTree } from './process-usage.ts';
+import { PulpApiMirror } from './pulp-api-subject.ts';
+import type { Mirrored, Subject } from './subject.ts';
+
+const PROGRAM = fileURLToPath(new URL('../dist/deckle.mjs', import.meta.url));
+export const DECKLE_CREDENTIALS = { username: 'admin', password: 'password' };
+
+/** Deckle as `npm start` runs it: everything embedded, in a new data folder for each round. */
+export class DeckleSubject implements Subject {
+  readonly name = 'deckle';
+  readonly #workFolder: string;
+  readonly #upstreamUrl: string;
+  readonly #nodeOptions: string;
+  #server: ChildServer | null = null;
+  #mirror: PulpApiMirror | null = null;
+  #origin = '';
+
+  /** `nodeOptions` are added to NODE_OPTIONS of its processes, for example `--cpu-prof`. */
+  constructor(workFolder: string, upstreamUrl: string, nodeOptions = '') {
+    this.#workFolder = workFolder;
+    this.#upstreamUrl = upstreamUrl;
+    this.#nodeOptions = nodeOptions;
+  }
+
+  get origin(): string {
+    return this.#origin;
+  }
+
+  /** Its processes: server, workers, database. */
+  get group(): ProcessGroup {
+    return { pids: () => (this.#server === null ? [] : processTree(this.#server.pid)), role };
+  }
+
+  get api(): PulpApiMirror {
+    if (this.#mirror === null) throw new Error('Deckle has not been opened');
+    return this.#mirror;
+  }
+
+  versions(): Promise<Record<string, string>> {
+    return this.api.versions();
+  }
+
+  async open(round: string): Promise<void> {
+    const port = await freePort();
+    const folder = join(this.#workFolder, `deckle-${round}`);
+    mkdirSync(folder, { recursive: true });
+    this.#origin = `http://127.0.0.1:${port}`;
+    this.#server = await startServer(process.execPath, ['--enable-source-maps', PROGRAM, 'start'], {
+      env: {
+        PORT: String(port),
+        DATA_DIR: join(folder, 'data'),
+        DATABASE_URL: '',
+        REDIS_URL: '',
+        ADMIN_PASSWORD: DECKLE_CREDENTIALS.password,
+        ...(this.#nodeOptions === '' ? {} : { NODE_OPTIONS: this.#nodeOptions }),
+      },
+      cwd: folder,
+      logFile: join(folder, 'output.log'),
+      url: `${this.#origin}/pulp/api/v3/status/`,
+    });
+    this.#mirror = new PulpApiMirror({
+      origin: this.#origin,
+      upstreamUrl: this.#upstreamUrl,
+      credentials: DECKLE_CREDENTIALS,
+      group: this.group,
+      pollMs: 10,
+    });
+  }
+
+  mirror(upstreamRepository: string, name: string): Promise<Mirrored> {
+    return this.api.mirror(upstreamRepository, name);
+  }
+
+  async close(): Promise<void> {
+    await this.#server?.stop();
+    this.#server = null;
+    this.#mirror = null;
+  }
+}
+
+function role(commandLine: string): string {
+  if (/postgres/.test(commandLine)) return 'database';
+  return /deckle\.mjs\s+(\w+)/.exec(commandLine)?.[1] ?? 'other';
+}

@@ -1,0 +1,206 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { missing } from '../test/support/missing.ts';
+import { COPY_TOOLS, CopySubject, REGISTRY_PROGRAM } from './copy-subject.ts';
+import { DECKLE_CREDENTIALS, DeckleSubject } from './deckle-subject.ts';
+import { describeMachine } from './machine.ts';
+import { brief, type Measurement } from './measurement.ts';
+import { type PulpOptions, PulpSubject, pulpSession } from './pulp-subject.ts';
+import { type RestTarget, restReport, runRestBench } from './rest-bench.ts';
+import type { Subject } from './subject.ts';
+import { runSyncBench, runVersionsBench } from './sync-bench.ts';
+import { syncReport } from './sync-report.ts';
+import { BenchUpstream } from './upstream.ts';
+import { WORKLOADS, type WorkloadName } from './workload.ts';
+
+const USAGE = `npm run bench -- [sync|versions|rest ...] [options]
+
+  sync       mirroring: first sync, no change, one changed tag, second repository
+  versions   whether version 100 costs what version 2 does
+  rest       requests a second of the REST API at 16 clients
+  (all of them when none is named)
+
+  --rounds N           rounds, 3 by default
+  --quick              small sizes, one round: to see that it works
+  --work a,b           workloads of sync: ${WORKLOADS.join(', ')}
+  --subjects a,b       deckle, pulp, ${COPY_TOOLS.join(', ')}; deckle, crane and regsync by default
+  --pulp               adds a Pulp that runs on this machine
+  --pulp-url URL       where it is; or PULP_URL; http://127.0.0.1:24900 by default
+  --pulp-user U:P      admin:password by default
+  --pulp-processes RE  command lines of its processes; by default pulpcore-|postgres.*pulp
+  --seconds N          seconds of load for each operation of rest, 5 by default
+  --name NAME          bench/results/<date>-<name>.json
+  --node-options O     NODE_OPTIONS of Deckle's processes, for example --cpu-prof
+  --keep               keep bench/work afterwards
+`;
+
+const HERE = fileURLToPath(new URL('.', import.meta.url));
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      help: { type: 'boolean' },
+      rounds: { type: 'string', default: '3' },
+      quick: { type: 'boolean', default: false },
+      work: { type: 'string', default: WORKLOADS.join(',') },
+      subjects: { type: 'string', default: 'deckle,crane,regsync' },
+      pulp: { type: 'boolean', default: false },
+      'pulp-url': { type: 'string', default: process.env.PULP_URL ?? 'http://127.0.0.1:24900' },
+      'pulp-user': { type: 'string', default: 'admin:password' },
+      'pulp-processes': { type: 'string', default: 'pulpcore-|postgres.*pulp' },
+      seconds: { type: 'string', default: '5' },
+      name: { type: 'string', default: 'bench' },
+      'node-options': { type: 'string', default: '' },
+      keep: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return;
+  }
+  const parts = positionals.length === 0 ? ['sync', 'versions', 'rest'] : positionals;
+  const unknown = parts.find((part) => !['sync', 'versions', 'rest'].includes(part));
+  if (unknown !== undefined) throw new Error(`There is no bench called ${unknown}\n\n${USAGE}`);
+  const [username = '', password = ''] = values['pulp-user'].split(':');
+  const pulp = { origin: values['pulp-url'], username, password, processes: new RegExp(values['pulp-processes']) };
+  const names = [...values.subjects.split(','), ...(values.pulp ? ['pulp'] : [])];
+  const rounds = values.quick ? 1 : Number(values.rounds);
+  const workloads = values.work.split(',').map(workloadName);
+
+  const workFolder = join(HERE, 'work', String(Date.now()));
+  mkdirSync(workFolder, { recursive: true });
+  const upstream = await BenchUpstream.start();
+  const deckle = new DeckleSubject(workFolder, upstream.url, values['node-options']);
+  const results: Record<string, unknown> = {
+    date: new Date().toISOString(),
+    machine: describeMachine(),
+    quick: values.quick,
+    rounds,
+  };
+  const common = { upstream, rounds, quick: values.quick, onMeasured: announce };
+  try {
+    if (parts.includes('sync')) {
+      const subjects = subjectsOf(names, deckle, pulp, workFolder, upstream);
+      const measured = await runSyncBench({ ...common, subjects, workloads });
+      Object.assign(results, { sync: measured });
+      print(
+        syncReport(
+          measured,
+          subjects.map((subject) => subject.name),
+        ),
+      );
+    }
+    if (parts.includes('versions')) {
+      const measured = await runVersionsBench({ ...common, subjects: [], workloads: [] }, deckle, values.quick ? 30 : 100);
+      Object.assign(results, { versions: measured });
+      print(syncReport(measured, ['deckle']));
+    }
+    if (parts.includes('rest')) {
+      const measured = await rest(
+        deckle,
+        names.includes('pulp') ? pulp : null,
+        common,
+        values.quick ? 1 : Number(values.seconds),
+      );
+      Object.assign(results, { rest: measured });
+      print(restReport(measured));
+    }
+    print(`Numbers: ${writeResults(results, values.name)}`);
+  } finally {
+    upstream.stop();
+    if (!values.keep) rmSync(workFolder, { recursive: true, force: true });
+  }
+}
+
+function workloadName(text: string): WorkloadName {
+  const found = WORKLOADS.find((name) => name === text);
+  if (found === undefined) throw new Error(`There is no workload called ${text}; there are ${WORKLOADS.join(', ')}`);
+  return found;
+}
+
+function subjectsOf(
+  names: readonly string[],
+  deckle: Subject,
+  pulp: PulpOptions,
+  workFolder: string,
+  upstream: BenchUpstream,
+): Subject[] {
+  return names.flatMap((name): Subject[] => {
+    if (name === 'deckle') return [deckle];
+    if (name === 'pulp') return [new PulpSubject(pulp, upstream.url)];
+    const tool = COPY_TOOLS.find((known) => known === name);
+    if (tool === undefined) throw new Error(`There is no subject called ${name}\n\n${USAGE}`);
+    const absent = missing(tool, REGISTRY_PROGRAM);
+    if (absent === false) return [new CopySubject(tool, workFolder, upstream.host)];
+    print(`Without ${tool}: ${absent}`);
+    return [];
+  });
+}
+
+async function rest(
+  deckle: DeckleSubject,
+  pulp: PulpOptions | null,
+  { upstream, rounds, quick }: { upstream: BenchUpstream; rounds: number; quick: boolean },
+  seconds: number,
+) {
+  const repositories = ['rest/content'];
+  await upstream.ask({ call: 'publish', workload: 'tags', seed: `rest ${Date.now()}`, quick, repositories });
+  await deckle.open('rest');
+  const targets: RestTarget[] = [
+    {
+      name: 'deckle',
+      origin: deckle.origin,
+      api: deckle.api,
+      group: deckle.group,
+      credentials: [{ name: 'Basic', use: DECKLE_CREDENTIALS }],
+    },
+  ];
+  const subject = pulp === null ? null : new PulpSubject(pulp, upstream.url);
+  try {
+    if (pulp !== null && subject !== null) {
+      await subject.open();
+      const { username, password } = pulp;
+      const credentials = [
+        { name: 'session', use: await pulpSession(pulp) },
+        { name: 'Basic', use: { username, password } },
+      ];
+      targets.push({ name: 'pulp', origin: pulp.origin, api: subject.api, group: subject.group, credentials });
+    }
+    const onMeasured = ({
+      subject: name,
+      work,
+      requestsPerSecond,
+    }: {
+      subject: string;
+      work: string;
+      requestsPerSecond: number;
+    }) => print(`${name}, ${work}: ${brief(requestsPerSecond)}/s`);
+    return await runRestBench(targets, 'rest/content', { rounds, seconds, onMeasured });
+  } finally {
+    await deckle.close();
+    await subject?.close();
+  }
+}
+
+function announce({ work, subject, round, seconds, cpuSeconds, wrong }: Measurement): void {
+  print(
+    `round ${round}, ${subject}, ${work}: ${brief(seconds)} s, CPU ${brief(cpuSeconds)} s${wrong === null ? '' : `, WRONG: ${wrong}`}`,
+  );
+}
+
+function writeResults(results: object, name: string): string {
+  const folder = join(HERE, 'results');
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, `${new Date().toISOString().slice(0, 10)}-${name}.json`);
+  writeFileSync(path, `${JSON.stringify(results, null, 1)}\n`);
+  return path;
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+await main();

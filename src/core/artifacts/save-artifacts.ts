@@ -1,0 +1,52 @@
+import { v7 } from 'uuid';
+import type { Queryable } from '../../db/database.ts';
+import { sql } from '../../db/sql.ts';
+import type { ChecksumName } from '../../download/upstream.ts';
+import { artifactKey } from '../../storage/layout.ts';
+
+/** A file that is stored, whole and verified, under the key of its sha256. Checksums are lower-case hexadecimal. */
+export interface StoredFile {
+  readonly size: number;
+  readonly checksums: Readonly<Partial<Record<ChecksumName, string>>> & { readonly sha256: string };
+}
+
+const CHECKSUM_COLUMNS = ['md5', 'sha1', 'sha224', 'sha384', 'sha512'] as const;
+
+/** Writes the artifacts that are not there yet, in one statement; answers the id of each file's artifact, by sha256. */
+export async function saveArtifacts(
+  tx: Queryable,
+  domainId: string,
+  files: readonly StoredFile[],
+): Promise<ReadonlyMap<string, string>> {
+  if (files.length === 0) return new Map();
+  const bySha256 = new Map(files.map((file) => [file.checksums.sha256, file]));
+  const sorted = [...bySha256.values()].sort((a, b) => (a.checksums.sha256 < b.checksums.sha256 ? -1 : 1));
+  const sha256 = sorted.map((file) => file.checksums.sha256);
+  const [md5, sha1, sha224, sha384, sha512] = CHECKSUM_COLUMNS.map((name) => sorted.map((file) => file.checksums[name] ?? null));
+  await tx.execute(sql`
+    insert into artifact (id, domain_id, file, size, sha256, md5, sha1, sha224, sha384, sha512)
+    select t.id, ${domainId}::uuid, t.file, t.size, t.sha256, t.md5, t.sha1, t.sha224, t.sha384, t.sha512
+    from unnest(${sorted.map(() => v7())}::uuid[], ${sha256.map(artifactKey)}::text[], ${sorted.map((file) => file.size)}::bigint[],
+      ${sha256}::text[], ${md5}::text[], ${sha1}::text[], ${sha224}::text[], ${sha384}::text[], ${sha512}::text[])
+      as t(id, file, size, sha256, md5, sha1, sha224, sha384, sha512)
+    on conflict (domain_id, sha256) do nothing`);
+  const rows = await tx.query<{ sha256: string; id: string }>(sql`
+    select sha256, id from artifact where domain_id = ${domainId}::uuid and sha256 = any(${sha256}::text[])`);
+  return new Map(rows.map((row) => [row.sha256, row.id]));
+}
+
+/** Gives content its stored file, where it has none yet. Locks in the order of ids. */
+export async function linkArtifacts(
+  tx: Queryable,
+  links: readonly { readonly content_id: string; readonly artifact_id: string }[],
+): Promise<void> {
+  if (links.length === 0) return;
+  await tx.execute(sql`
+    with given as (
+      select * from unnest(${links.map((link) => link.content_id)}::uuid[], ${links.map((link) => link.artifact_id)}::uuid[])
+        as t(content_id, artifact_id)),
+    locked as materialized (
+      select c.id, given.artifact_id from content c join given on given.content_id = c.id
+      where c.artifact_id is null order by c.id for no key update of c)
+    update content c set artifact_id = locked.artifact_id from locked where c.id = locked.id`);
+}

@@ -1,0 +1,44 @@
+import { v7 as uuid7 } from 'uuid';
+import type { Database, Queryable } from '../db/database.ts';
+import { sql } from '../db/sql.ts';
+import { hashPassword } from '../lib/password-hash.ts';
+
+/** Name of the user that is made on the first start. */
+export const ADMIN = 'admin';
+
+const LOCK = 72707371;
+
+async function ensureDomain(tx: Queryable): Promise<string> {
+  await tx.execute(sql`insert into domain (id, name) values (${uuid7()}::uuid, 'default') on conflict (name) do nothing`);
+  const [domain] = await tx.query<{ id: string }>(sql`select id from domain where name = 'default'`);
+  if (!domain) throw new Error('the default domain was removed while it was looked up');
+  return domain.id;
+}
+
+/**
+ * Makes what every installation begins with, where it is missing: the domain `default`, the user `admin`, the default
+ * content guard. Several processes may do so at once. `password` is asked for only when the user is made; answers whether
+ * it was.
+ */
+export async function bootstrap(db: Database, password: () => string): Promise<{ readonly adminCreated: boolean }> {
+  return db.transaction(async (tx) => {
+    await tx.query(sql`select pg_advisory_xact_lock(${LOCK}::bigint)`);
+    const domain = await ensureDomain(tx);
+    await tx.execute(sql`
+      insert into content_guard (id, domain_id, pulp_type, name)
+      values (${uuid7()}::uuid, ${domain}::uuid, 'core.content_redirect', 'content redirect')
+      on conflict (domain_id, name) do nothing`);
+    const [known] = await tx.query(sql`select id from app_user where username = ${ADMIN}`);
+    if (known) return { adminCreated: false };
+    await tx.execute(sql`
+      insert into app_user (username, password, is_superuser, is_staff)
+      values (${ADMIN}, ${await hashPassword(password())}, true, true)`);
+    return { adminCreated: true };
+  });
+}
+
+/** Sets the password of a user; answers whether there is such a user. */
+export async function resetPassword(db: Database, username: string, password: string): Promise<boolean> {
+  const hash = await hashPassword(password);
+  return (await db.execute(sql`update app_user set password = ${hash}, is_active = true where username = ${username}`)) > 0;
+}

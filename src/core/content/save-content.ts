@@ -1,0 +1,109 @@
+import { v7 } from 'uuid';
+import type { Queryable } from '../../db/database.ts';
+import { empty, join, raw, type Sql, sql } from '../../db/sql.ts';
+
+/** A content type's table, as far as saving needs it. Names and types are the code's own. */
+export interface ContentTable<Column extends string> {
+  readonly pulp_type: string;
+  readonly table: string;
+  /** Columns beside `id` and `domain_id`, with their PostgreSQL types. */
+  readonly columns: Readonly<Record<Column, string>>;
+  /** What makes a unit the same as another one of its domain. */
+  readonly key: readonly Column[];
+  /** Whether the table has a `domain_id`, which then belongs to its key. */
+  readonly domain: boolean;
+}
+
+/** A unit to save: its columns, and the artifact that holds its bytes, if they are stored. JSON columns take text. */
+export type ContentRow<Column extends string> = Readonly<Record<Column, unknown>> & { readonly artifact_id: string | null };
+
+/**
+ * Saves units of one type, by one statement for all, and answers their ids in the order of `rows`. Units that are there already,
+ * or that another transaction saves at the same time, are found by their key and left as they are. Keys must differ among rows.
+ */
+export async function saveContent<Column extends string>(
+  tx: Queryable,
+  domainId: string,
+  table: ContentTable<Column>,
+  rows: readonly ContentRow<Column>[],
+): Promise<string[]> {
+  if (rows.length === 0) return [];
+  const own = rows.map(() => v7());
+  const lost = await insertUnknown(tx, domainId, table, rows, own);
+  const found = await findContent(tx, domainId, table, rows);
+  const saved = found.map((id, index) => {
+    if (id === undefined) throw new Error(`a unit of ${table.pulp_type} went while it was saved: ${keyText(table, rows[index])}`);
+    return id;
+  });
+  // Another transaction was faster with some: their content rows, which only this transaction sees, have no detail row.
+  if (lost > 0) {
+    const kept = new Set(saved);
+    await tx.execute(sql`delete from content where id = any(${own.filter((id) => !kept.has(id))}::uuid[])`);
+  }
+  return saved;
+}
+
+/** The ids of the units with these keys, in the order of `rows`; undefined where there is none. */
+export async function findContent<Column extends string>(
+  tx: Queryable,
+  domainId: string,
+  table: ContentTable<Column>,
+  rows: readonly Readonly<Record<Column, unknown>>[],
+): Promise<(string | undefined)[]> {
+  const found = await tx.query<{ ordinal: number; id: string }>(sql`
+    select g.ordinal, t.id
+    from unnest(${arraysOf(table, table.key, rows)}) with ordinality as g(${names(table.key)}, ordinal)
+    join ${raw(table.table)} t on ${sameKey(table, domainId)}`);
+  const ids = new Array<string | undefined>(rows.length).fill(undefined);
+  for (const row of found) ids[row.ordinal - 1] = row.id;
+  return ids;
+}
+
+/** Inserts what is not there, in the order of keys, so that transactions wait for each other in one direction only. Answers how many of those another transaction inserted first. */
+async function insertUnknown<Column extends string>(
+  tx: Queryable,
+  domainId: string,
+  table: ContentTable<Column>,
+  rows: readonly ContentRow<Column>[],
+  ids: readonly string[],
+): Promise<number> {
+  const columns = Object.keys(table.columns) as Column[];
+  const domainName = table.domain ? sql`domain_id, ` : empty;
+  const domainValue = table.domain ? sql`${domainId}::uuid, ` : empty;
+  const [result] = await tx.query<{ lost: number }>(sql`
+    with given as materialized (
+      select * from unnest(${ids}::uuid[], ${rows.map((row) => row.artifact_id)}::uuid[], ${arraysOf(table, columns, rows)})
+        as u(id, artifact_id, ${names(columns)})),
+    fresh as materialized (
+      select g.* from given g where not exists (select from ${raw(table.table)} t where ${sameKey(table, domainId)})),
+    master as (
+      insert into content (id, domain_id, pulp_type, artifact_id)
+      select f.id, ${domainId}::uuid, ${table.pulp_type}, f.artifact_id from fresh f),
+    detail as (
+      insert into ${raw(table.table)} (id, ${domainName}${names(columns)})
+      select f.id, ${domainValue}${names(columns, 'f')} from fresh f order by ${names(table.key, 'f')}
+      on conflict do nothing returning id)
+    select (select count(*) from fresh) - (select count(*) from detail) as lost`);
+  return result ? result.lost : 0;
+}
+
+const names = (columns: readonly string[], alias?: string): Sql =>
+  raw(columns.map((column) => (alias ? `${alias}."${column}"` : `"${column}"`)).join(', '));
+
+/** One array parameter a column. */
+const arraysOf = <Column extends string>(
+  table: ContentTable<Column>,
+  columns: readonly Column[],
+  rows: readonly Readonly<Record<Column, unknown>>[],
+): Sql => join(columns.map((column) => sql`${rows.map((row) => row[column])}::${raw(table.columns[column])}[]`));
+
+/** The condition that row `g` and the table's row `t` are the same unit. */
+const sameKey = <Column extends string>(table: ContentTable<Column>, domainId: string): Sql => {
+  const keys = table.key.map((column) => raw(`t."${column}" = g."${column}"`));
+  return join(table.domain ? [sql`t.domain_id = ${domainId}::uuid`, ...keys] : keys, ' and ');
+};
+
+const keyText = <Column extends string>(
+  table: ContentTable<Column>,
+  row: Readonly<Record<Column, unknown>> | undefined,
+): string => table.key.map((column) => String(row?.[column])).join(', ');

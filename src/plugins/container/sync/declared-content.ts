@@ -1,0 +1,48 @@
+import type { StoredFile } from '../../../core/artifacts/save-artifacts.ts';
+import type { Digest } from '../../../lib/digest.ts';
+import type { DerivedFields } from '../oci/derived-fields.ts';
+import type { Manifest } from '../oci/manifest.ts';
+
+import type { SignatureRow } from './manifest-signatures.ts';
+
+/** A blob that a manifest names. */
+export interface DeclaredBlob {
+  readonly kind: 'blob';
+  readonly digest: Digest;
+  readonly size: number | undefined;
+  /** Its bytes, where this sync has stored them. */
+  readonly file: StoredFile | undefined;
+  /** The artifact that has its bytes, where they were stored before. */
+  readonly artifact_id: string | undefined;
+}
+
+/** A manifest; its blobs and children are declared before it. */
+export interface DeclaredManifest {
+  readonly kind: 'manifest';
+  readonly manifest: Manifest;
+  readonly derived: DerivedFields;
+}
+
+/** A tag; its manifest is declared before it, or known. */
+export interface DeclaredTag {
+  readonly kind: 'tag';
+  readonly name: string;
+  readonly digest: Digest;
+}
+
+/** A manifest that is selected by its digest, without a tag. */
+export interface DeclaredRoot {
+  readonly kind: 'root';
+  readonly digest: Digest;
+}
+
+/** A signature of a manifest that is declared before it, or known. */
+export interface DeclaredSignature {
+  readonly kind: 'signature';
+  /** Of the signed manifest. */
+  readonly digest: Digest;
+  readonly row: SignatureRow;
+}
+
+/** What a sync has found, each unit after those that it refers to. */
+export type DeclaredContent = DeclaredBlob | DeclaredManifest | DeclaredTag | DeclaredRoot | DeclaredSignature;

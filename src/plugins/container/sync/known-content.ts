@@ -1,0 +1,129 @@
+import { type ContentSelection, contentIds, touchContent } from '../../../core/content/content-selection.ts';
+import type { Database } from '../../../db/database.ts';
+import { sql } from '../../../db/sql.ts';
+import type { Digest } from '../../../lib/digest.ts';
+import { DOCKER_MANIFEST_LIST, OCI_INDEX } from '../oci/media-types.ts';
+import { blobsBelow, configsBelow, manifestsBelow } from './closure.ts';
+
+/** A tag of the latest version. */
+export interface KnownTag {
+  /** Of the tag's content row. */
+  readonly id: string;
+  readonly name: string;
+  readonly digest: Digest;
+}
+
+/** A blob that the server knows: by its row, by its stored bytes, or both. */
+export interface KnownBlob {
+  readonly id: string | null;
+  /** The bytes, if they are stored; not yet linked to the row where `linked` is false. */
+  readonly artifact: { readonly id: string; readonly file: string } | null;
+  readonly linked: boolean;
+}
+
+export interface KnownManifest {
+  readonly id: string;
+  readonly is_bootable: boolean;
+  readonly is_flatpak: boolean;
+  /** The body of an index; null for other kinds, whose blobs are known with them. */
+  readonly index: { readonly body: Buffer; readonly mediaType: string } | null;
+}
+
+/** The tags of the repository's latest version, by name. */
+export async function tagsOfLatest(db: Database, repositoryId: string): Promise<ReadonlyMap<string, KnownTag>> {
+  const rows = await db.query<KnownTag>(sql`
+    select t.id, t.name, m.digest
+    from repository_content rc join container_tag t on t.id = rc.content_id join container_manifest m on m.id = t.tagged_manifest_id
+    where rc.repository_id = ${repositoryId}::uuid and rc.version_removed is null`);
+  return new Map(rows.map((row) => [row.name, row]));
+}
+
+/**
+ * Which of these tag names are worth a HEAD before the GET: where something of the same upstream repository is here already,
+ * through any remote, the names that some tag of this server has. Of a first sync: none, since each HEAD would be a request
+ * more than needed.
+ */
+export async function namesSeen(
+  db: Database,
+  remote: { readonly url: string; readonly domain_id: string },
+  upstreamName: string,
+  tags: readonly string[],
+): Promise<ReadonlySet<string>> {
+  const rows = await db.query<{ name: string }>(sql`
+    select distinct t.name from container_tag t join content c on c.id = t.id
+    where c.domain_id = ${remote.domain_id}::uuid and t.name = any(${tags}::text[]) and exists (
+      select from remote r join container_remote cr on cr.id = r.id join remote_content rc on rc.remote_id = r.id
+      where r.domain_id = ${remote.domain_id}::uuid and r.url = ${remote.url} and cr.upstream_name = ${upstreamName})`);
+  return new Set(rows.map((row) => row.name));
+}
+
+/** The known ones of these blobs; orphan cleanup spares them for a while. */
+export async function findBlobs(db: Database, domainId: string, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, KnownBlob>> {
+  const rows = await db.query<{ digest: Digest; id: string | null; artifact_id: string | null; file: string | null; linked: boolean }>(sql`
+    select k.digest, b.id, coalesce(own.id, same.id) as artifact_id, coalesce(own.file, same.file) as file, own.id is not null as linked
+    from unnest(${digests}::text[]) as k(digest)
+    left join container_blob b on b.domain_id = ${domainId}::uuid and b.digest = k.digest
+    left join content c on c.id = b.id
+    left join artifact own on own.id = c.artifact_id
+    left join artifact same on same.domain_id = ${domainId}::uuid and same.sha256 = substr(k.digest, 8) and k.digest like 'sha256:%'
+    where b.id is not null or same.id is not null`);
+  await touch(db, rows.flatMap((row) => (row.id === null ? [] : [row.id])));
+  return new Map(
+    rows.map(({ digest, id, artifact_id, file, linked }) => [
+      digest,
+      { id, artifact: artifact_id === null || file === null ? null : { id: artifact_id, file }, linked },
+    ]),
+  );
+}
+
+/** The known ones of these manifests; orphan cleanup spares them for a while. */
+export async function findManifests(
+  db: Database,
+  domainId: string,
+  digests: readonly Digest[],
+): Promise<ReadonlyMap<Digest, KnownManifest>> {
+  const rows = await db.query<{ digest: Digest; id: string; is_bootable: boolean; is_flatpak: boolean; media_type: string; body: Buffer | null }>(sql`
+    select m.digest, m.id, m.is_bootable, m.is_flatpak, m.media_type,
+      case when m.media_type in (${OCI_INDEX}, ${DOCKER_MANIFEST_LIST}) then m.data end as body
+    from container_manifest m where m.domain_id = ${domainId}::uuid and m.digest = any(${digests}::text[])`);
+  await touch(db, rows.map((row) => row.id));
+  return new Map(
+    rows.map(({ digest, id, is_bootable, is_flatpak, media_type, body }) => [
+      digest,
+      { id, is_bootable, is_flatpak, index: body && { body, mediaType: media_type } },
+    ]),
+  );
+}
+
+async function touch(db: Database, ids: readonly string[]): Promise<void> {
+  if (ids.length > 0) await db.transaction((tx) => touchContent(tx, contentIds(ids)));
+}
+
+/** The digests of all manifests among and below the given units. */
+export async function manifestDigests(db: Database, roots: ContentSelection): Promise<readonly Digest[]> {
+  const rows = await db.query<{ digest: Digest }>(sql`
+    select m.digest from container_manifest m where m.id in (${manifestsBelow(roots)})`);
+  return rows.map((row) => row.digest);
+}
+
+/** The blobs below the given units whose bytes are not stored: all, or only configs. */
+export async function missingBlobs(
+  db: Database,
+  roots: ContentSelection,
+  which: 'all' | 'configs',
+): Promise<readonly { readonly digest: Digest; readonly size: number | undefined }[]> {
+  const rows = await db.query<{ digest: Digest; size: number | null }>(sql`
+    select b.digest, b.size from (${which === 'all' ? blobsBelow(roots) : configsBelow(roots)}) below
+    join content c on c.id = below.id join container_blob b on b.id = below.id
+    where c.artifact_id is null`);
+  return rows.map(({ digest, size }) => ({ digest, size: size ?? undefined }));
+}
+
+/** Notes that the blobs below the given units can be had from the remote. */
+export async function rememberSource(db: Database, roots: ContentSelection, remoteId: string): Promise<void> {
+  await db.execute(sql`
+    insert into remote_content (content_id, remote_id)
+    select below.id, ${remoteId}::uuid from (${blobsBelow(roots)}) below
+    where not exists (select from remote_content rc where rc.content_id = below.id and rc.remote_id = ${remoteId}::uuid)
+    order by below.id on conflict do nothing`);
+}

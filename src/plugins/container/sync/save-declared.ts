@@ -1,0 +1,148 @@
+import { linkArtifacts, saveArtifacts } from '../../../core/artifacts/save-artifacts.ts';
+import { saveContent } from '../../../core/content/save-content.ts';
+import type { Database, Queryable } from '../../../db/database.ts';
+import { sql } from '../../../db/sql.ts';
+import type { Digest } from '../../../lib/digest.ts';
+import { BLOBS, MANIFESTS, SIGNATURES, TAGS } from './content-tables.ts';
+import type {
+  DeclaredBlob,
+  DeclaredContent,
+  DeclaredManifest,
+  DeclaredRoot,
+  DeclaredSignature,
+  DeclaredTag,
+} from './declared-content.ts';
+import { manifestRow } from './manifest-row.ts';
+
+const isStored = (blob: DeclaredBlob): boolean => blob.file !== undefined || blob.artifact_id !== undefined;
+
+/** Writes declared content in batches, each one transaction with one statement a table, and keeps the ids that later batches refer to. */
+export class ContentSaver {
+  readonly #db: Database;
+  readonly #domainId: string;
+  readonly #remoteId: string;
+  readonly #blobs = new Map<Digest, string>();
+  readonly #manifests = new Map<Digest, string>();
+  readonly #roots = new Set<string>();
+
+  constructor(db: Database, domainId: string, remoteId: string) {
+    this.#db = db;
+    this.#domainId = domainId;
+    this.#remoteId = remoteId;
+  }
+
+  /** Ids of the saved tags and signatures, and of the manifests selected by digest: what the version is made of, with all below. */
+  get roots(): readonly string[] {
+    return [...this.#roots];
+  }
+
+  /** A manifest that was there before: declared content may refer to it. */
+  know(digest: Digest, id: string): void {
+    this.#manifests.set(digest, id);
+  }
+
+  /** Saves a batch, all or nothing. */
+  async save(batch: readonly DeclaredContent[]): Promise<void> {
+    const of = <Kind extends DeclaredContent['kind']>(kind: Kind) =>
+      batch.filter((item): item is Extract<DeclaredContent, { kind: Kind }> => item.kind === kind);
+    await this.#db.transaction(async (tx) => {
+      await this.#saveBlobs(tx, of('blob'));
+      await this.#saveManifests(tx, of('manifest'));
+      await this.#saveTags(tx, of('tag'));
+      await this.#saveSignatures(tx, of('signature'));
+    });
+    for (const root of of('root')) this.#roots.add(this.#manifestId(root));
+  }
+
+  async #saveBlobs(tx: Queryable, declared: readonly DeclaredBlob[]): Promise<void> {
+    if (declared.length === 0) return;
+    // A blob is declared twice where it is a layer on demand and, of another image, a config that is stored.
+    const blobs = new Map<Digest, DeclaredBlob>();
+    for (const blob of declared) if (isStored(blob) || !blobs.has(blob.digest)) blobs.set(blob.digest, blob);
+    const unique = [...blobs.values()];
+    const artifacts = await saveArtifacts(tx, this.#domainId, unique.flatMap((blob) => blob.file ?? []));
+    const rows = unique.map((blob) => {
+      const saved = blob.file ? artifacts.get(blob.file.checksums.sha256) : blob.artifact_id;
+      return { digest: blob.digest, size: blob.size ?? blob.file?.size ?? null, artifact_id: saved ?? null };
+    });
+    const ids = await saveContent(tx, this.#domainId, BLOBS, rows);
+    ids.forEach((id, index) => {
+      const row = rows[index];
+      if (row) this.#blobs.set(row.digest, id);
+    });
+    const stored = rows.flatMap(({ artifact_id }, index) => {
+      const content_id = ids[index];
+      return artifact_id === null || content_id === undefined ? [] : [{ content_id, artifact_id }];
+    });
+    await linkArtifacts(tx, stored);
+    await tx.execute(sql`
+      insert into remote_content (content_id, remote_id)
+      select id, ${this.#remoteId}::uuid from unnest(${ids.toSorted()}::uuid[]) as t(id) order by id on conflict do nothing`);
+  }
+
+  async #saveManifests(tx: Queryable, declared: readonly DeclaredManifest[]): Promise<void> {
+    const unique = [...new Map(declared.map((each) => [each.manifest.digest, each])).values()];
+    if (unique.length === 0) return;
+    const ids = await saveContent(tx, this.#domainId, MANIFESTS, unique.map((each) => manifestRow(each, (digest) => this.#blobId(digest))));
+    unique.forEach(({ manifest }, index) => {
+      const id = ids[index];
+      if (id !== undefined) this.#manifests.set(manifest.digest, id);
+    });
+    await this.#linkBlobs(tx, unique);
+    await this.#linkChildren(tx, unique);
+  }
+
+  async #linkBlobs(tx: Queryable, declared: readonly DeclaredManifest[]): Promise<void> {
+    const links = declared.flatMap(({ manifest }) =>
+      manifest.layers.map((layer) => [this.#manifestId(manifest), this.#blobId(layer.digest)] as const),
+    );
+    if (links.length === 0) return;
+    await tx.execute(sql`
+      insert into container_manifest_blob (manifest_id, blob_id)
+      select * from unnest(${links.map(([manifest]) => manifest)}::uuid[], ${links.map(([, blob]) => blob)}::uuid[]) as t(manifest_id, blob_id)
+      order by 1, 2 on conflict do nothing`);
+  }
+
+  async #linkChildren(tx: Queryable, declared: readonly DeclaredManifest[]): Promise<void> {
+    const items = declared.flatMap(({ manifest }) =>
+      manifest.children.map((child) => ({
+        list_id: this.#manifestId(manifest),
+        manifest_id: this.#manifestId(child),
+        ...child.platform,
+      })),
+    );
+    if (items.length === 0) return;
+    await tx.execute(sql`
+      insert into container_manifest_list_item (list_id, manifest_id, architecture, os, os_version, os_features, features, variant)
+      select * from json_to_recordset(${JSON.stringify(items)}::json) as t(list_id uuid, manifest_id uuid, architecture text, os text,
+        os_version text, os_features jsonb, features jsonb, variant text)
+      order by 1, 2 on conflict do nothing`);
+  }
+
+  async #saveTags(tx: Queryable, tags: readonly DeclaredTag[]): Promise<void> {
+    const rows = tags.map((tag) => ({ name: tag.name, tagged_manifest_id: this.#manifestId(tag), artifact_id: null }));
+    for (const id of await saveContent(tx, this.#domainId, TAGS, rows)) this.#roots.add(id);
+  }
+
+  async #saveSignatures(tx: Queryable, declared: readonly DeclaredSignature[]): Promise<void> {
+    const unique = new Map(declared.map((each) => [each.row.name, each]));
+    const rows = [...unique.values()].map((each) => ({
+      ...each.row,
+      signed_manifest_id: this.#manifestId(each),
+      artifact_id: null,
+    }));
+    for (const id of await saveContent(tx, this.#domainId, SIGNATURES, rows)) this.#roots.add(id);
+  }
+
+  #manifestId({ digest }: { readonly digest: Digest }): string {
+    const id = this.#manifests.get(digest);
+    if (id === undefined) throw new Error(`manifest ${digest} is referred to before it is declared`);
+    return id;
+  }
+
+  #blobId(digest: Digest): string {
+    const id = this.#blobs.get(digest);
+    if (id === undefined) throw new Error(`blob ${digest} is referred to before it is declared`);
+    return id;
+  }
+}

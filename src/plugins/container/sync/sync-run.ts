@@ -1,0 +1,202 @@
+import { anyOf, contentIds } from '../../../core/content/content-selection.ts';
+import { UpstreamError } from '../../../download/upstream-error.ts';
+import type { Progress, TaskContext } from '../../../kit/define-task.ts';
+import { mapConcurrent } from '../../../lib/concurrent-map.ts';
+import type { Digest } from '../../../lib/digest.ts';
+import type { FetchedManifest, Registry } from '../oci/registry-client.ts';
+import { BlobFetcher } from './blob-fetcher.ts';
+import { DeclaredQueue } from './declared-queue.ts';
+import { HeldBytes } from './held-bytes.ts';
+import { type KnownTag, manifestDigests, missingBlobs, rememberSource } from './known-content.ts';
+import type { ContainerRemote } from './load-container-remote.ts';
+import { ManifestProgress } from './manifest-progress.ts';
+import type { ManifestSignatures } from './manifest-signatures.ts';
+import { ManifestWalk } from './manifest-walk.ts';
+import { ContentSaver } from './save-declared.ts';
+import { syncing } from './sync-error.ts';
+
+/** References that are worked on at once; how many requests that makes is the upstream's matter. */
+const REFERENCES_AT_ONCE = 256;
+/** Bytes in memory above which no further reference is begun. */
+const HELD_BYTES = 48 * 1024 * 1024;
+
+/** A reference of the selection. */
+export type Reference =
+  | {
+      readonly tag: string;
+      /** Whether a HEAD may tell that nothing is to be fetched. */
+      readonly head: boolean;
+      /** What a HEAD has told already. */
+      readonly digest?: Digest | undefined;
+      /** Nothing happens where the upstream does not have it (any longer). */
+      readonly optional?: boolean;
+    }
+  | { readonly digest: Digest };
+
+export interface SyncRunOptions {
+  readonly context: TaskContext;
+  readonly remote: ContainerRemote;
+  readonly registry: Registry;
+  /** Tags of the latest version, by name. */
+  readonly latest: ReadonlyMap<string, KnownTag>;
+  readonly signatures: ManifestSignatures | undefined;
+  readonly signedOnly: boolean;
+  /** Whether a tag of this digest is wanted. */
+  readonly wants: (digest: Digest) => boolean;
+  /** The report of fetched blobs. */
+  readonly downloads: Progress;
+  readonly stop: AbortController;
+  readonly signal: AbortSignal;
+}
+
+/** One run of a sync: fetches references with all below them, and saves them while it fetches. */
+export class SyncRun {
+  readonly #options: SyncRunOptions;
+  readonly #held = new HeldBytes(HELD_BYTES);
+  readonly #saver: ContentSaver;
+  readonly #declared: DeclaredQueue;
+  readonly #blobs: BlobFetcher;
+  readonly #walk: ManifestWalk;
+  readonly #unchanged: string[] = [];
+  #missing = 0;
+
+  constructor(options: SyncRunOptions) {
+    const { context, remote, registry, signatures, signedOnly, downloads, stop, signal } = options;
+    const { services } = context;
+    const domainId = context.task.domain_id;
+    this.#options = options;
+    this.#saver = new ContentSaver(services.db, domainId, remote.id);
+    this.#declared = new DeclaredQueue(this.#saver, this.#held, (error) => stop.abort(error));
+    const common = { registry, domainId, declared: this.#declared, held: this.#held, signal };
+    this.#blobs = new BlobFetcher({ ...common, services, progress: downloads });
+    this.#walk = new ManifestWalk({
+      ...common,
+      db: services.db,
+      saver: this.#saver,
+      blobs: this.#blobs,
+      immediate: remote.policy === 'immediate',
+      signatures,
+      signedOnly,
+    });
+  }
+
+  /** Tags that are in the latest version as they are upstream. */
+  get unchanged(): readonly string[] {
+    return this.#unchanged;
+  }
+
+  /** All else that was selected; complete once the run is closed. */
+  get roots(): readonly string[] {
+    return this.#saver.roots;
+  }
+
+  /** How many optional references the upstream did not have. */
+  get missing(): number {
+    return this.#missing;
+  }
+
+  /** Syncs references; resolves when all below them is fetched. The first error ends all. */
+  async sync(references: readonly Reference[], progress: ManifestProgress): Promise<void> {
+    const { signal, stop } = this.#options;
+    const source = this.#begun(references, progress);
+    const run = async (reference: Reference): Promise<void> => {
+      try {
+        await this.#sync(reference, progress);
+      } catch (error) {
+        stop.abort(error);
+        throw error;
+      }
+    };
+    for await (const _ of mapConcurrent(source, run, { limit: REFERENCES_AT_ONCE, signal }));
+  }
+
+  /** Digests of all manifests that belong to what was synced so far. */
+  async digests(): Promise<ReadonlySet<Digest>> {
+    const unchanged = await manifestDigests(this.#options.context.services.db, contentIds(this.#unchanged));
+    return new Set([...this.#walk.digests, ...unchanged]);
+  }
+
+  /**
+   * Fetches the blobs that known images lack: after a change of policy, after reclaimed space, or where they were only half
+   * synced. Remembers the remote as a source of all that is known.
+   */
+  async completeKnown(): Promise<void> {
+    const { context, remote, signal } = this.#options;
+    const known = anyOf([contentIds(this.#unchanged), contentIds(this.#walk.knownIds)]);
+    if (this.#unchanged.length + this.#walk.knownIds.length === 0) return;
+    const { db } = context.services;
+    await rememberSource(db, known, remote.id);
+    const missing = await missingBlobs(db, known, remote.policy === 'immediate' ? 'all' : 'configs');
+    const store = (blob: (typeof missing)[number]) =>
+      syncing(`blob ${blob.digest} of ${this.#place}`, signal, () => this.#blobs.store(blob));
+    for await (const _ of mapConcurrent(missing, store, { limit: REFERENCES_AT_ONCE, signal }));
+  }
+
+  /** Saves what is left, after an error too: the next sync goes on from there. Throws where it cannot be saved. */
+  async close(): Promise<void> {
+    await this.#blobs.settled();
+    const failure = await this.#declared.close();
+    if (failure) throw failure.error;
+  }
+
+  get #place(): string {
+    const { remote } = this.#options;
+    return `${remote.upstream_name} at ${new URL(remote.url).origin}`;
+  }
+
+  async *#begun(references: readonly Reference[], progress: ManifestProgress): AsyncGenerator<Reference, void, void> {
+    for (const reference of references) {
+      await this.#held.room(this.#options.signal);
+      yield reference;
+    }
+    progress.seal();
+  }
+
+  #sync(reference: Reference, progress: ManifestProgress): Promise<void> {
+    const what = 'tag' in reference ? `tag "${reference.tag}"` : `manifest ${reference.digest}`;
+    return syncing(`${what} of ${this.#place}`, this.#options.signal, async () => {
+      if ('tag' in reference) return this.#syncTag(reference, progress);
+      const walked = await this.#walk.reference(reference.digest, undefined, progress);
+      if (walked.accepted) this.#declared.push({ kind: 'root', digest: walked.digest });
+    });
+  }
+
+  async #syncTag(reference: Extract<Reference, { tag: string }>, progress: ManifestProgress): Promise<void> {
+    const { registry, latest, signatures, signedOnly, wants, signal } = this.#options;
+    const { tag } = reference;
+    progress.begin();
+    const found = await progress.reporting(signal, () => this.#resolve(reference));
+    if (!found || !wants(found.digest)) {
+      progress.end();
+      return;
+    }
+    const known = latest.get(tag);
+    if (known?.digest === found.digest && !signatures && !signedOnly) {
+      this.#unchanged.push(known.id);
+      progress.countReference();
+      progress.end();
+      return;
+    }
+    const walk = this.#walk.reference(found.digest, found.fetched, progress);
+    progress.end();
+    const walked = await walk;
+    if (walked.accepted) this.#declared.push({ kind: 'tag', name: tag, digest: walked.digest });
+  }
+
+  /** The digest that a tag has upstream, with the manifest where that had to be fetched to learn it; undefined where it is optional and absent. */
+  async #resolve(reference: Extract<Reference, { tag: string }>): Promise<{ digest: Digest; fetched?: FetchedManifest } | undefined> {
+    const { registry, signal } = this.#options;
+    try {
+      const told = reference.digest ?? (reference.head ? await registry.head(reference.tag, signal) : undefined);
+      if (told) return { digest: told };
+      const fetched = await registry.manifest(reference.tag, undefined, signal);
+      return { digest: fetched.digest, fetched };
+    } catch (error) {
+      if (!reference.optional || !isNotFound(error)) throw error;
+      this.#missing += 1;
+      return undefined;
+    }
+  }
+}
+
+export const isNotFound = (error: unknown): boolean => error instanceof UpstreamError && error.status === 404;
