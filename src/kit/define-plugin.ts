@@ -1,5 +1,6 @@
 import type { Operation } from './api.ts';
 import type { ContentType } from './catalog.ts';
+import type { ContentHandler } from './content-handler.ts';
 import type { Resource } from './define-resource.ts';
 import type { TaskDefinition } from './define-task.ts';
 import type { FastPath, RegisterRoutes } from './routes.ts';
@@ -21,6 +22,8 @@ export interface Plugin {
   readonly operations?: readonly Operation[];
   /** Routes outside the REST API: the Registry API. */
   readonly routes?: RegisterRoutes;
+  /** Serves the files of its distributions below `/pulp/content/`. */
+  readonly content?: ContentHandler;
   /** Answers the hottest requests before the framework sees them. */
   readonly fastPath?: (services: Services) => FastPath;
 }

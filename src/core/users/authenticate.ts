@@ -60,7 +60,20 @@ function parseBasic(header: string): { username: string; password: string } | un
  * changed password, a deactivated or a deleted user counts at once, whichever process changed it. Wrong passwords are not
  * remembered; they are slowed down (FailureThrottle).
  */
-export function authenticator(services: Pick<Services, 'db' | 'clock'>): Authenticator {
+export function authenticator(services: AuthenticatorServices): Authenticator {
+  const known = authenticators.get(services.db);
+  if (known) return known;
+  const made = makeAuthenticator(services);
+  authenticators.set(services.db, made);
+  return made;
+}
+
+type AuthenticatorServices = Pick<Services, 'db' | 'clock'>;
+
+// One for REST and registry together, so that failures at both count as one number.
+const authenticators = new WeakMap<Services['db'], Authenticator>();
+
+function makeAuthenticator(services: AuthenticatorServices): Authenticator {
   const key = randomBytes(32);
   const verified = new LRUCache<string, true>({ max: MAX_VERIFIED, ttl: VERIFIED_MS });
   const attempts = new Map<string, Promise<boolean>>();
