@@ -3,9 +3,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import type { Logger } from 'pino';
+import { packageRoot } from '../lib/package-root.ts';
 import type { Database } from './database.ts';
 import { sql } from './sql.ts';
-import { packageRoot } from '../lib/package-root.ts';
 
 /** Why the migrations and the database do not fit; the message says what to do. */
 export class MigrationError extends Error {

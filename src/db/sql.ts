@@ -6,3 +6,7 @@ import { Prisma } from './generated/client.ts';
  */
 export const { sql, join, raw, empty } = Prisma;
 export type Sql = Prisma.Sql;
+
+/** Whether a value is a composed fragment. */
+export const isSql = (value: unknown): value is Sql =>
+  typeof value === 'object' && value !== null && value.constructor === sql`x`.constructor;

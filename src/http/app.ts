@@ -1,13 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { registerContentApp } from '../content-app/content-app.ts';
 import { authenticator } from '../core/users/authenticate.ts';
 import { apiOperations } from '../kit/catalog.ts';
-import { API_ROOT } from '../kit/names.ts';
+import { API_ROOT, pieces } from '../kit/names.ts';
 import { openApiDocument } from '../kit/openapi.ts';
-import { registerOperations } from '../kit/routes.ts';
+import { registerOperations, sendJson } from '../kit/routes.ts';
 import type { Services } from '../kit/services.ts';
 import { packageVersion } from '../lib/package-root.ts';
 import { bindRequest } from './api-request.ts';
@@ -32,7 +32,7 @@ export async function createApp(services: Services): Promise<FastifyInstance> {
   const { config, catalog } = services;
   const app = Fastify({
     loggerInstance: services.log as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     genReqId: correlationId,
     bodyLimit: MAX_BODY_BYTES,
     trustProxy: config.DECKLE_TRUSTED_PROXIES.length > 0 ? config.DECKLE_TRUSTED_PROXIES : false,
@@ -55,6 +55,7 @@ export async function createApp(services: Services): Promise<FastifyInstance> {
   const operations = apiOperations(catalog);
   await registerDocs(app, services);
   registerOperations(app, operations, bindRequest(services, authenticator(services)));
+  registerApiRoot(app, services);
   for (const plugin of catalog.plugins) await plugin.routes?.(app, services);
   await registerContentApp(app, services);
   return app;
@@ -69,23 +70,23 @@ function serverFactory(services: Services) {
     });
 }
 
-/** An API path that only lacks its slash is sent on, with its method and body; anything else is not found. */
+/** An API path that lacks its slash is sent on, with its method and body (spec: core, request parsing); anything else is not found. */
 function registerNotFound(app: FastifyInstance): void {
   app.setNotFoundHandler((request, reply) => {
     const [path = '', query] = request.url.split('?', 2);
-    if (path.startsWith(API_ROOT) && !path.endsWith('/')) {
-      const target = `${path}/`;
-      const known =
-        app.findRoute({ method: request.method as 'GET', url: target }) !== null ||
-        app.hasRoute({ method: request.method as 'GET', url: target });
-      const bodyless = request.method === 'GET' || request.method === 'HEAD';
-      if (known || path.split('/').length > 5)
-        return reply.redirect(query === undefined ? target : `${target}?${query}`, bodyless ? 301 : 308);
-    }
-    return reply
-      .code(404)
-      .header('content-type', 'application/json')
-      .send(JSON.stringify({ detail: 'Not found.' }));
+    if (!path.startsWith(API_ROOT) || path.endsWith('/')) return sendJson(reply.code(404), { detail: 'Not found.' });
+    const bodyless = request.method === 'GET' || request.method === 'HEAD';
+    return reply.redirect(query === undefined ? `${path}/` : `${path}/?${query}`, bodyless ? 301 : 308);
+  });
+}
+
+/** The root of the API names its collections (spec: core, addressing). */
+function registerApiRoot(app: FastifyInstance, { catalog }: Services): void {
+  const collections = catalog.resources.filter((resource) => !resource.nested && resource.verbs.includes('list'));
+  const names = collections.map((resource) => pieces(resource).join('/')).sort();
+  app.get(API_ROOT, (request, reply) => {
+    const origin = `${request.protocol}://${request.host}`;
+    return sendJson(reply, Object.fromEntries(names.map((name) => [name, `${origin}${API_ROOT}${name}/`])));
   });
 }
 

@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError } from '../kit/errors.ts';
+import { sendJson } from '../kit/routes.ts';
 
 const detail = (message: string) => ({ detail: message });
 
@@ -44,7 +45,7 @@ export function registerErrorHandler(app: FastifyInstance): void {
     const answer = answerOf(error);
     if (answer && answer.status < 500) {
       if (answer.headers) reply.headers(answer.headers);
-      return reply.code(answer.status).header('content-type', 'application/json').send(JSON.stringify(answer.body));
+      return sendJson(reply.code(answer.status), answer.body);
     }
     request.log.error({ err: error, method: request.method, path: request.url.split('?')[0] }, 'request failed');
     const fault = answer ?? {
@@ -52,6 +53,6 @@ export function registerErrorHandler(app: FastifyInstance): void {
       body: detail(`Internal error. The log tells more under correlation id ${request.id}.`),
     };
     if (fault.headers) reply.headers(fault.headers);
-    return reply.code(fault.status).header('content-type', 'application/json').send(JSON.stringify(fault.body));
+    return sendJson(reply.code(fault.status), fault.body);
   });
 }

@@ -38,7 +38,7 @@ export function parseBody(body: unknown, rules: BodyRules): Record<string, unkno
   const parsed: Record<string, unknown> = {};
   for (const name of Object.keys(given)) {
     const field = Object.hasOwn(rules.fields, name) ? rules.fields[name] : undefined;
-    if (field === undefined && !rules.ignored?.has(name)) errors[name] = [UNEXPECTED + renamedHint(rules)];
+    if (field === undefined && !rules.ignored?.has(name)) errors[name] = [UNEXPECTED, ...renamedHint(rules)];
   }
   for (const [name, field] of Object.entries(rules.fields)) {
     if (field.access === 'read') continue;
@@ -69,11 +69,10 @@ function named(body: unknown, rules: BodyRules): Record<string, unknown> {
 }
 
 /** Where old names are taken, an unknown one is answered with the list of them. */
-function renamedHint(rules: BodyRules): string {
-  if (!rules.renamed) return '';
-  return `. Old names that are understood: ${Object.entries(rules.renamed)
-    .map(([old, present]) => `${old} (${present})`)
-    .join(', ')}.`;
+function renamedHint({ renamed }: BodyRules): string[] {
+  if (!renamed) return [];
+  const names = Object.entries(renamed).map(([old, present]) => `${old} (${present})`);
+  return [`Old names that are understood: ${names.join(', ')}.`];
 }
 
 function parseField(field: Field, value: unknown): { value: unknown } | { errors: string[] | { [index: string]: string[] } } {

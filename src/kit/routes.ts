@@ -15,12 +15,16 @@ export type BindRequest = (request: FastifyRequest, open: boolean) => Promise<Ap
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 
+/** JSON as bytes: of text the framework would make `application/json; charset=utf-8`, which clients of Pulp do not expect. */
+export const sendJson = (reply: FastifyReply, body: unknown): FastifyReply =>
+  reply.header('content-type', 'application/json').send(Buffer.from(JSON.stringify(body)));
+
 function send(reply: FastifyReply, answer: ApiReply): FastifyReply {
   if (answer.headers) reply.headers(answer.headers);
   reply.code(answer.status);
   if (answer.body === undefined) return reply.send();
   if (typeof answer.body === 'string') return reply.send(answer.body);
-  return reply.header('content-type', 'application/json').send(JSON.stringify(answer.body));
+  return sendJson(reply, answer.body);
 }
 
 /** Routes the operations; a method that a URL does not have is answered 405 with `Allow`, OPTIONS with `Allow` alone. */

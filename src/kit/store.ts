@@ -46,7 +46,8 @@ export function tableStore(options: TableStoreOptions): Store {
     },
     async update(tx, id, columns) {
       const [masterColumns, detailColumns] = split(columns);
-      if (!(await updateRow(tx, master, id, { ...masterColumns, pulp_last_updated: new Date() }))) throw new NotFoundError();
+      if (!(await updateRow(tx, master, id, { ...masterColumns, pulp_last_updated: sql`clock_timestamp()` })))
+        throw new NotFoundError();
       if (detail) await updateRow(tx, detail.table, id, detailColumns);
       await options.afterUpdate?.(tx, id, columns);
       await notify(tx, id);
