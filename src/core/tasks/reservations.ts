@@ -73,23 +73,23 @@ export interface Freed {
 }
 
 /**
- * Only what stands at the head of a resource's queue can have become runnable: its first task, or, where an exclusive
- * reservation went, the shared ones up to the next exclusive. So the cost does not follow the queue's length.
+ * Only what stands first in a resource's queue can have become runnable: its first exclusive task, and, where an exclusive
+ * reservation went, the shared ones before that. So the cost does not follow the queue's length. The first exclusive task is
+ * looked at even while shared ones are before it: those may be ending at this moment, in transactions that this one cannot see.
  */
 const successors = (freed: Sql): Sql => sql`
   with freed as (${freed}),
-  head as (
-    select freed.resource, freed.exclusive as freed_exclusively, first.task_id, first.exclusive
-    from freed cross join lateral (
-      select task_id, exclusive from task_reservation r where r.resource = freed.resource order by seq limit 1
-    ) first
+  front as (
+    select freed.resource, freed.exclusive as freed_exclusively, coalesce(first.seq, 9223372036854775807) as seq, first.task_id
+    from freed left join lateral (
+      select seq, task_id from task_reservation r where r.resource = freed.resource and r.exclusive order by seq limit 1
+    ) first on true
   ),
   candidate as (
-    select task_id from head where exclusive
+    select task_id from front
     union
-    select r.task_id from head join task_reservation r on r.resource = head.resource and not r.exclusive and r.seq < coalesce(
-      (select min(seq) from task_reservation x where x.resource = head.resource and x.exclusive), 9223372036854775807)
-    where head.freed_exclusively and not head.exclusive
+    select r.task_id from front join task_reservation r on r.resource = front.resource and not r.exclusive and r.seq < front.seq
+    where front.freed_exclusively
   )
   select t.id from task t where t.id in (select task_id from candidate) and t.state = 'waiting' and t.unblocked_at is null
   order by t.seq for update`;
