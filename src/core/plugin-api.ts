@@ -5,8 +5,13 @@
 
 export { permitted } from './access/authorize.ts';
 export { type FetchFrom, OnDemandArtifacts, UnavailableArtifactError } from './artifacts/open-artifact.ts';
+export { linkArtifacts, type StoredFile, saveArtifacts } from './artifacts/save-artifacts.ts';
+export { type BatchedLookup, batchedLookup } from './content/batched-lookup.ts';
+export { type Channel, channel } from './content/channel.ts';
 export { contentFields, contentOrdering } from './content/content-fields.ts';
 export { CONTENT_FILTERS, knownCount } from './content/content-filters.ts';
+export { anyOf, type ContentSelection, contentIds, touchContent } from './content/content-selection.ts';
+export { type ContentRow, type ContentTable, saveContent } from './content/save-content.ts';
 export {
   DISTRIBUTION_FILTERS,
   DISTRIBUTION_ORDERING,
@@ -16,8 +21,9 @@ export {
   distributionStore,
   validateDistribution,
 } from './distributions/distribution-fields.ts';
-export { loadRemote } from './remotes/load-remote.ts';
+export { type LoadedRemote, loadRemote, MissingRemoteError } from './remotes/load-remote.ts';
 export { REMOTE_FILTERS, REMOTE_ORDERING, remoteFields } from './remotes/remote-fields.ts';
+export { publishVersion } from './repositories/publish-version.ts';
 export {
   REPOSITORY_FILTERS,
   REPOSITORY_ORDERING,
@@ -27,6 +33,7 @@ export {
   repositoryStore,
 } from './repositories/repository-fields.ts';
 export { versionsOf } from './repositories/version-resource.ts';
+export { versionHref, versionResponse } from './repositories/version-response.ts';
 export { isDatabaseAway } from './tasks/database-away.ts';
 export { type Authenticator, authenticator, InvalidCredentialsError, type KnownUser } from './users/authenticate.ts';
 export { ThrottledError } from './users/failure-throttle.ts';

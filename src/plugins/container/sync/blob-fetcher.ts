@@ -1,7 +1,6 @@
 import { hash } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
-import type { StoredFile } from '../../../core/artifacts/save-artifacts.ts';
-import { type BatchedLookup, batchedLookup } from '../../../core/content/batched-lookup.ts';
+import { type BatchedLookup, batchedLookup, type StoredFile } from '../../../core/plugin-api.ts';
 import type { ChecksumName } from '../../../download/upstream.ts';
 import type { Progress } from '../../../kit/define-task.ts';
 import type { Services } from '../../../kit/services.ts';

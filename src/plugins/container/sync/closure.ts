@@ -1,4 +1,4 @@
-import type { ContentSelection } from '../../../core/content/content-selection.ts';
+import type { ContentSelection } from '../../../core/plugin-api.ts';
 import { type Sql, sql } from '../../../db/sql.ts';
 
 /** Common table expressions: `root(id)`, what is given, and `image(id)`, the manifests that it names, points at or lists at any depth. */

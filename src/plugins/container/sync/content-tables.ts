@@ -1,4 +1,4 @@
-import type { ContentTable } from '../../../core/content/save-content.ts';
+import type { ContentTable } from '../../../core/plugin-api.ts';
 
 /** The container content types, as set-based saving needs them (prisma/models/container.prisma). */
 export const BLOBS: ContentTable<'digest' | 'size'> = {

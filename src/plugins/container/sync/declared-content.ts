@@ -1,9 +1,9 @@
-import type { StoredFile } from '../../../core/artifacts/save-artifacts.ts';
+import type { StoredFile } from '../../../core/plugin-api.ts';
 import type { Digest } from '../../../lib/digest.ts';
 import type { DerivedFields } from '../oci/derived-fields.ts';
 import type { Manifest } from '../oci/manifest.ts';
 
-import type { SignatureRow } from './manifest-signatures.ts';
+import type { Signature } from '../oci/signature.ts';
 
 /** A blob that a manifest names. */
 export interface DeclaredBlob {
@@ -41,7 +41,7 @@ export interface DeclaredSignature {
   readonly kind: 'signature';
   /** Of the signed manifest. */
   readonly digest: Digest;
-  readonly row: SignatureRow;
+  readonly signature: Signature;
 }
 
 /** What a sync has found, each unit after those that it refers to. */

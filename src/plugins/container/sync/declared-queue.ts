@@ -1,4 +1,4 @@
-import { type Channel, channel } from '../../../core/content/channel.ts';
+import { type Channel, channel } from '../../../core/plugin-api.ts';
 import type { DeclaredContent } from './declared-content.ts';
 import type { HeldBytes } from './held-bytes.ts';
 import type { ContentSaver } from './save-declared.ts';

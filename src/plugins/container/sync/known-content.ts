@@ -1,4 +1,4 @@
-import { type ContentSelection, contentIds, touchContent } from '../../../core/content/content-selection.ts';
+import { type ContentSelection, contentIds, touchContent } from '../../../core/plugin-api.ts';
 import type { Database } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Digest } from '../../../lib/digest.ts';
@@ -53,13 +53,23 @@ export async function namesSeen(
     select distinct t.name from container_tag t join content c on c.id = t.id
     where c.domain_id = ${remote.domain_id}::uuid and t.name = any(${tags}::text[]) and exists (
       select from remote r join container_remote cr on cr.id = r.id join remote_content rc on rc.remote_id = r.id
-      where r.domain_id = ${remote.domain_id}::uuid and r.url = ${remote.url} and cr.upstream_name = ${upstreamName})`);
+      where r.domain_id = ${remote.domain_id}::uuid and rtrim(r.url, '/') = rtrim(${remote.url}, '/') and cr.upstream_name = ${upstreamName})`);
   return new Set(rows.map((row) => row.name));
 }
 
 /** The known ones of these blobs; orphan cleanup spares them for a while. */
-export async function findBlobs(db: Database, domainId: string, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, KnownBlob>> {
-  const rows = await db.query<{ digest: Digest; id: string | null; artifact_id: string | null; file: string | null; linked: boolean }>(sql`
+export async function findBlobs(
+  db: Database,
+  domainId: string,
+  digests: readonly Digest[],
+): Promise<ReadonlyMap<Digest, KnownBlob>> {
+  const rows = await db.query<{
+    digest: Digest;
+    id: string | null;
+    artifact_id: string | null;
+    file: string | null;
+    linked: boolean;
+  }>(sql`
     select k.digest, b.id, coalesce(own.id, same.id) as artifact_id, coalesce(own.file, same.file) as file, own.id is not null as linked
     from unnest(${digests}::text[]) as k(digest)
     left join container_blob b on b.domain_id = ${domainId}::uuid and b.digest = k.digest
@@ -67,7 +77,10 @@ export async function findBlobs(db: Database, domainId: string, digests: readonl
     left join artifact own on own.id = c.artifact_id
     left join artifact same on same.domain_id = ${domainId}::uuid and same.sha256 = substr(k.digest, 8) and k.digest like 'sha256:%'
     where b.id is not null or same.id is not null`);
-  await touch(db, rows.flatMap((row) => (row.id === null ? [] : [row.id])));
+  await touch(
+    db,
+    rows.flatMap((row) => (row.id === null ? [] : [row.id])),
+  );
   return new Map(
     rows.map(({ digest, id, artifact_id, file, linked }) => [
       digest,
@@ -82,11 +95,21 @@ export async function findManifests(
   domainId: string,
   digests: readonly Digest[],
 ): Promise<ReadonlyMap<Digest, KnownManifest>> {
-  const rows = await db.query<{ digest: Digest; id: string; is_bootable: boolean; is_flatpak: boolean; media_type: string; body: Buffer | null }>(sql`
+  const rows = await db.query<{
+    digest: Digest;
+    id: string;
+    is_bootable: boolean;
+    is_flatpak: boolean;
+    media_type: string;
+    body: Buffer | null;
+  }>(sql`
     select m.digest, m.id, m.is_bootable, m.is_flatpak, m.media_type,
       case when m.media_type in (${OCI_INDEX}, ${DOCKER_MANIFEST_LIST}) then m.data end as body
     from container_manifest m where m.domain_id = ${domainId}::uuid and m.digest = any(${digests}::text[])`);
-  await touch(db, rows.map((row) => row.id));
+  await touch(
+    db,
+    rows.map((row) => row.id),
+  );
   return new Map(
     rows.map(({ digest, id, is_bootable, is_flatpak, media_type, body }) => [
       digest,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type LoadedRemote, loadRemote, MissingRemoteError } from '../../../core/remotes/load-remote.ts';
+import { type LoadedRemote, loadRemote, MissingRemoteError } from '../../../core/plugin-api.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
 

@@ -13,6 +13,10 @@ export class ManifestProgress {
     this.#report = report;
   }
 
+  setTotal(references: number): void {
+    this.#report.setTotal(references);
+  }
+
   /** So many more manifests are waited for. */
   begin(count = 1): void {
     this.#open += count;

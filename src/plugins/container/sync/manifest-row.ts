@@ -1,10 +1,13 @@
-import type { ContentRow } from '../../../core/content/save-content.ts';
+import type { ContentRow } from '../../../core/plugin-api.ts';
 import type { Digest } from '../../../lib/digest.ts';
 import type { ManifestColumn } from './content-tables.ts';
 import type { DeclaredManifest } from './declared-content.ts';
 
 /** The columns of a manifest; `blobId` answers the content id of its config. */
-export function manifestRow({ manifest, derived }: DeclaredManifest, blobId: (digest: Digest) => string): ContentRow<ManifestColumn> {
+export function manifestRow(
+  { manifest, derived }: DeclaredManifest,
+  blobId: (digest: Digest) => string,
+): ContentRow<ManifestColumn> {
   return {
     digest: manifest.digest,
     schema_version: manifest.schemaVersion,

@@ -1,20 +1,20 @@
 import type { Logger } from 'pino';
 import type { Digest } from '../../../lib/digest.ts';
-import type { FetchedSignature, Registry } from '../oci/registry-client.ts';
+import type { Registry } from '../oci/registry-client.ts';
 import { RegistryError } from '../oci/registry-error.ts';
-import { type AtomicSignature, parseSignature } from '../oci/signature.ts';
+import { parseSignature, type Signature } from '../oci/signature.ts';
+import type { FetchedSignature } from '../oci/signature-source.ts';
 
-/** The columns of a signature, but for the manifest that it is of. */
-export type SignatureRow = AtomicSignature;
+type Fetch = (digest: Digest, signal: AbortSignal) => Promise<readonly FetchedSignature[]>;
 
 /** The signatures that an upstream offers beside its manifests: each manifest's are asked for once. They are not verified. */
 export class ManifestSignatures {
-  readonly #fetch: (digest: Digest, signal: AbortSignal) => Promise<readonly FetchedSignature[]>;
+  readonly #fetch: Fetch;
   readonly #signal: AbortSignal;
   readonly #log: Logger;
-  readonly #found = new Map<Digest, Promise<readonly SignatureRow[]>>();
+  readonly #found = new Map<Digest, Promise<readonly Signature[]>>();
 
-  private constructor(fetch: ManifestSignatures['#fetch'], signal: AbortSignal, log: Logger) {
+  private constructor(fetch: Fetch, signal: AbortSignal, log: Logger) {
     this.#fetch = fetch;
     this.#signal = signal;
     this.#log = log;
@@ -27,13 +27,14 @@ export class ManifestSignatures {
     signal: AbortSignal,
     log: Logger,
   ): Promise<ManifestSignatures | undefined> {
-    if (sigstore !== null) return new ManifestSignatures((digest, stop) => registry.sigstoreSignatures(digest, stop), signal, log);
+    if (sigstore !== null)
+      return new ManifestSignatures((digest, stop) => registry.sigstoreSignatures(digest, stop), signal, log);
     if (!(await registry.supportsSignatures(signal))) return undefined;
     return new ManifestSignatures((digest, stop) => registry.extensionSignatures(digest, stop), signal, log);
   }
 
   /** The signatures of a manifest; those that cannot be read are logged and left out. */
-  of(digest: Digest): Promise<readonly SignatureRow[]> {
+  of(digest: Digest): Promise<readonly Signature[]> {
     let found = this.#found.get(digest);
     if (!found) {
       found = this.#read(digest);
@@ -42,7 +43,7 @@ export class ManifestSignatures {
     return found;
   }
 
-  async #read(digest: Digest): Promise<readonly SignatureRow[]> {
+  async #read(digest: Digest): Promise<readonly Signature[]> {
     const fetched = await this.#fetch(digest, this.#signal);
     return fetched.flatMap(({ body, url }) => {
       try {

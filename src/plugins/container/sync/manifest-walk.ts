@@ -1,11 +1,11 @@
-import { type BatchedLookup, batchedLookup } from '../../../core/content/batched-lookup.ts';
+import { type BatchedLookup, batchedLookup } from '../../../core/plugin-api.ts';
 import type { Database } from '../../../db/database.ts';
-import type { Digest } from '../../../lib/digest.ts';
 import { mapConcurrent } from '../../../lib/concurrent-map.ts';
+import type { Digest } from '../../../lib/digest.ts';
 import { derivedFields, inheritedFields, readsConfig } from '../oci/derived-fields.ts';
-import { type ChildDescriptor, type Manifest, MAX_INDEX_DEPTH, type Platform, parseManifest } from '../oci/manifest.ts';
+import { type ChildDescriptor, MAX_INDEX_DEPTH, type Manifest, type Platform, parseManifest } from '../oci/manifest.ts';
 import { DOCKER_MANIFEST_LIST, OCI_INDEX } from '../oci/media-types.ts';
-import type { FetchedManifest, Registry } from '../oci/registry-client.ts';
+import type { Registry } from '../oci/registry-client.ts';
 import { type BlobFetcher, CONFIG_BYTES } from './blob-fetcher.ts';
 import type { DeclaredQueue } from './declared-queue.ts';
 import type { HeldBytes } from './held-bytes.ts';
@@ -60,6 +60,7 @@ export class ManifestWalk {
   readonly #options: ManifestWalkOptions;
   readonly #lookup: BatchedLookup<Digest, KnownManifest>;
   readonly #walks = new Map<Digest, Promise<WalkedManifest>>();
+  readonly #accepted = new Set<Digest>();
   readonly #knownIds: string[] = [];
 
   constructor(options: ManifestWalkOptions) {
@@ -67,9 +68,9 @@ export class ManifestWalk {
     this.#lookup = batchedLookup((digests) => findManifests(options.db, options.domainId, digests));
   }
 
-  /** The digests of all manifests that were walked: indexes and their children, too. */
+  /** The digests of all accepted manifests: indexes and their children, too. */
   get digests(): Iterable<Digest> {
-    return this.#walks.keys();
+    return this.#accepted;
   }
 
   /** Content ids of the walked manifests that the server had. */
@@ -77,14 +78,14 @@ export class ManifestWalk {
     return this.#knownIds;
   }
 
-  /** Walks what a reference of the selection stands for: its digest, and its body where that had to be fetched to learn it. */
-  reference(digest: Digest, fetched: FetchedManifest | undefined, progress: ManifestProgress): Promise<WalkedManifest> {
+  /** Walks what a reference of the selection stands for: its digest, and it itself where it had to be fetched to learn that. */
+  reference(digest: Digest, fetched: Manifest | undefined, progress: ManifestProgress): Promise<WalkedManifest> {
     progress.begin();
     return this.#walk(digest, fetched, { progress, reference: true, platform: undefined, ancestors: [] });
   }
 
   /** The caller has announced the manifest to `progress`; here it is taken off again once it is at hand. */
-  async #walk(digest: Digest, fetched: FetchedManifest | undefined, way: Way): Promise<WalkedManifest> {
+  async #walk(digest: Digest, fetched: Manifest | undefined, way: Way): Promise<WalkedManifest> {
     const running = this.#walks.get(digest);
     if (running) {
       way.progress.end();
@@ -97,13 +98,14 @@ export class ManifestWalk {
     return walk;
   }
 
-  async #walkOnce(digest: Digest, fetched: FetchedManifest | undefined, way: Way): Promise<WalkedManifest> {
+  async #walkOnce(digest: Digest, fetched: Manifest | undefined, way: Way): Promise<WalkedManifest> {
     const { progress, reference } = way;
     const { stored, manifest, accepted } = await progress.reporting(this.#options.signal, async () => {
       const found = await this.#lookup(digest);
-      const parsed = await this.#parse(digest, found, fetched);
+      const parsed = await this.#obtain(digest, found, fetched);
       return { stored: found, manifest: parsed, accepted: await this.#isSigned(digest, parsed) };
     });
+    if (accepted) this.#accepted.add(digest);
     if (accepted && reference) progress.countReference();
     if (accepted && manifest) progress.begin(manifest.children.length);
     progress.end();
@@ -119,15 +121,14 @@ export class ManifestWalk {
   }
 
   /** The manifest, fetched unless it is known; undefined for a known image, of which all is known. */
-  async #parse(digest: Digest, stored: KnownManifest | undefined, fetched: FetchedManifest | undefined): Promise<Manifest | undefined> {
+  async #obtain(digest: Digest, stored: KnownManifest | undefined, fetched: Manifest | undefined): Promise<Manifest | undefined> {
     if (stored) {
       this.#options.saver.know(digest, stored.id);
       this.#knownIds.push(stored.id);
-      return stored.index ? parseManifest(stored.index.body, { contentType: stored.index.mediaType, expected: digest }) : undefined;
+      return stored.index ? parseManifest(stored.index.body, { contentType: stored.index.mediaType, proven: digest }) : undefined;
     }
     const { registry, signal } = this.#options;
-    const { body, mediaType } = fetched ?? (await registry.manifest(digest, digest, signal));
-    return parseManifest(body, { contentType: mediaType, expected: digest });
+    return fetched ?? registry.manifest(digest, digest, signal);
   }
 
   /** Whether a manifest is signed as `signed_only` wants it: an image itself, of an index each image that it lists. */
@@ -159,7 +160,13 @@ export class ManifestWalk {
     const derived = derivedFields(manifest, { config, platform: way.platform });
     declared.push({ kind: 'manifest', manifest, derived });
     await this.#declareSignatures(manifest.digest);
-    return { digest: manifest.digest, is_bootable: derived.is_bootable, is_flatpak: derived.is_flatpak, fresh: true, accepted: true };
+    return {
+      digest: manifest.digest,
+      is_bootable: derived.is_bootable,
+      is_flatpak: derived.is_flatpak,
+      fresh: true,
+      accepted: true,
+    };
   }
 
   /** Stores the config blob, whatever the policy; answers its bytes where fields are derived from them. */
@@ -177,7 +184,8 @@ export class ManifestWalk {
     const ancestors = [...way.ancestors, manifest.digest];
     const walkChild = (child: ChildDescriptor) => this.#child(child, { ...way, ancestors });
     const children: WalkedManifest[] = [];
-    for await (const child of mapConcurrent(manifest.children, walkChild, { limit: CHILDREN_AT_ONCE, signal })) children.push(child);
+    for await (const child of mapConcurrent(manifest.children, walkChild, { limit: CHILDREN_AT_ONCE, signal }))
+      children.push(child);
     if (children.some((child) => !child.accepted)) {
       return { digest: manifest.digest, is_bootable: false, is_flatpak: false, fresh: false, accepted: false };
     }
@@ -185,7 +193,13 @@ export class ManifestWalk {
     // A pushed index may have come without its children: then its list is completed.
     if (!stored || children.some((child) => child.fresh)) declared.push({ kind: 'manifest', manifest, derived });
     await this.#declareSignatures(manifest.digest);
-    return { digest: manifest.digest, is_bootable: derived.is_bootable, is_flatpak: derived.is_flatpak, fresh: !stored, accepted: true };
+    return {
+      digest: manifest.digest,
+      is_bootable: derived.is_bootable,
+      is_flatpak: derived.is_flatpak,
+      fresh: !stored,
+      accepted: true,
+    };
   }
 
   #child(child: ChildDescriptor, way: Way): Promise<WalkedManifest> {
@@ -203,7 +217,7 @@ export class ManifestWalk {
   async #declareSignatures(digest: Digest): Promise<void> {
     const { signatures, declared } = this.#options;
     if (!signatures) return;
-    for (const row of await signatures.of(digest)) declared.push({ kind: 'signature', digest, row });
+    for (const signature of await signatures.of(digest)) declared.push({ kind: 'signature', digest, signature });
   }
 }
 

@@ -1,17 +1,9 @@
-import { linkArtifacts, saveArtifacts } from '../../../core/artifacts/save-artifacts.ts';
-import { saveContent } from '../../../core/content/save-content.ts';
+import { linkArtifacts, saveArtifacts, saveContent } from '../../../core/plugin-api.ts';
 import type { Database, Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Digest } from '../../../lib/digest.ts';
 import { BLOBS, MANIFESTS, SIGNATURES, TAGS } from './content-tables.ts';
-import type {
-  DeclaredBlob,
-  DeclaredContent,
-  DeclaredManifest,
-  DeclaredRoot,
-  DeclaredSignature,
-  DeclaredTag,
-} from './declared-content.ts';
+import type { DeclaredBlob, DeclaredContent, DeclaredManifest, DeclaredSignature, DeclaredTag } from './declared-content.ts';
 import { manifestRow } from './manifest-row.ts';
 
 const isStored = (blob: DeclaredBlob): boolean => blob.file !== undefined || blob.artifact_id !== undefined;
@@ -60,7 +52,11 @@ export class ContentSaver {
     const blobs = new Map<Digest, DeclaredBlob>();
     for (const blob of declared) if (isStored(blob) || !blobs.has(blob.digest)) blobs.set(blob.digest, blob);
     const unique = [...blobs.values()];
-    const artifacts = await saveArtifacts(tx, this.#domainId, unique.flatMap((blob) => blob.file ?? []));
+    const artifacts = await saveArtifacts(
+      tx,
+      this.#domainId,
+      unique.flatMap((blob) => blob.file ?? []),
+    );
     const rows = unique.map((blob) => {
       const saved = blob.file ? artifacts.get(blob.file.checksums.sha256) : blob.artifact_id;
       return { digest: blob.digest, size: blob.size ?? blob.file?.size ?? null, artifact_id: saved ?? null };
@@ -83,7 +79,12 @@ export class ContentSaver {
   async #saveManifests(tx: Queryable, declared: readonly DeclaredManifest[]): Promise<void> {
     const unique = [...new Map(declared.map((each) => [each.manifest.digest, each])).values()];
     if (unique.length === 0) return;
-    const ids = await saveContent(tx, this.#domainId, MANIFESTS, unique.map((each) => manifestRow(each, (digest) => this.#blobId(digest))));
+    const ids = await saveContent(
+      tx,
+      this.#domainId,
+      MANIFESTS,
+      unique.map((each) => manifestRow(each, (digest) => this.#blobId(digest))),
+    );
     unique.forEach(({ manifest }, index) => {
       const id = ids[index];
       if (id !== undefined) this.#manifests.set(manifest.digest, id);
@@ -125,12 +126,12 @@ export class ContentSaver {
   }
 
   async #saveSignatures(tx: Queryable, declared: readonly DeclaredSignature[]): Promise<void> {
-    const unique = new Map(declared.map((each) => [each.row.name, each]));
-    const rows = [...unique.values()].map((each) => ({
-      ...each.row,
-      signed_manifest_id: this.#manifestId(each),
-      artifact_id: null,
-    }));
+    const unique = new Map(declared.map((each) => [each.signature.name, each]));
+    const rows = [...unique.values()].map((each) => {
+      const { name, digest, type, key_id, fingerprint, timestamp, creator, data } = each.signature;
+      const signed_manifest_id = this.#manifestId(each);
+      return { name, digest, type, key_id, fingerprint, timestamp, creator, data, signed_manifest_id, artifact_id: null };
+    });
     for (const id of await saveContent(tx, this.#domainId, SIGNATURES, rows)) this.#roots.add(id);
   }
 

@@ -1,15 +1,16 @@
-import { anyOf, contentIds } from '../../../core/content/content-selection.ts';
+import { anyOf, contentIds } from '../../../core/plugin-api.ts';
 import { UpstreamError } from '../../../download/upstream-error.ts';
 import type { Progress, TaskContext } from '../../../kit/define-task.ts';
 import { mapConcurrent } from '../../../lib/concurrent-map.ts';
 import type { Digest } from '../../../lib/digest.ts';
-import type { FetchedManifest, Registry } from '../oci/registry-client.ts';
+import type { Manifest } from '../oci/manifest.ts';
+import type { Registry } from '../oci/registry-client.ts';
 import { BlobFetcher } from './blob-fetcher.ts';
 import { DeclaredQueue } from './declared-queue.ts';
 import { HeldBytes } from './held-bytes.ts';
 import { type KnownTag, manifestDigests, missingBlobs, rememberSource } from './known-content.ts';
 import type { ContainerRemote } from './load-container-remote.ts';
-import { ManifestProgress } from './manifest-progress.ts';
+import type { ManifestProgress } from './manifest-progress.ts';
 import type { ManifestSignatures } from './manifest-signatures.ts';
 import { ManifestWalk } from './manifest-walk.ts';
 import { ContentSaver } from './save-declared.ts';
@@ -58,7 +59,7 @@ export class SyncRun {
   readonly #blobs: BlobFetcher;
   readonly #walk: ManifestWalk;
   readonly #unchanged: string[] = [];
-  #missing = 0;
+  #absent = 0;
 
   constructor(options: SyncRunOptions) {
     const { context, remote, registry, signatures, signedOnly, downloads, stop, signal } = options;
@@ -91,14 +92,14 @@ export class SyncRun {
   }
 
   /** How many optional references the upstream did not have. */
-  get missing(): number {
-    return this.#missing;
+  get absent(): number {
+    return this.#absent;
   }
 
-  /** Syncs references; resolves when all below them is fetched. The first error ends all. */
-  async sync(references: readonly Reference[], progress: ManifestProgress): Promise<void> {
+  /** Syncs references; resolves when all below them is fetched. The first error ends all. `more`: the report goes on after them. */
+  async sync(references: readonly Reference[], progress: ManifestProgress, more = false): Promise<void> {
     const { signal, stop } = this.#options;
-    const source = this.#begun(references, progress);
+    const source = this.#begun(references, () => more || progress.seal());
     const run = async (reference: Reference): Promise<void> => {
       try {
         await this.#sync(reference, progress);
@@ -144,12 +145,12 @@ export class SyncRun {
     return `${remote.upstream_name} at ${new URL(remote.url).origin}`;
   }
 
-  async *#begun(references: readonly Reference[], progress: ManifestProgress): AsyncGenerator<Reference, void, void> {
+  async *#begun(references: readonly Reference[], onEnd: () => void): AsyncGenerator<Reference, void, void> {
     for (const reference of references) {
       await this.#held.room(this.#options.signal);
       yield reference;
     }
-    progress.seal();
+    onEnd();
   }
 
   #sync(reference: Reference, progress: ManifestProgress): Promise<void> {
@@ -162,7 +163,7 @@ export class SyncRun {
   }
 
   async #syncTag(reference: Extract<Reference, { tag: string }>, progress: ManifestProgress): Promise<void> {
-    const { registry, latest, signatures, signedOnly, wants, signal } = this.#options;
+    const { latest, signatures, signedOnly, wants, signal } = this.#options;
     const { tag } = reference;
     progress.begin();
     const found = await progress.reporting(signal, () => this.#resolve(reference));
@@ -184,7 +185,7 @@ export class SyncRun {
   }
 
   /** The digest that a tag has upstream, with the manifest where that had to be fetched to learn it; undefined where it is optional and absent. */
-  async #resolve(reference: Extract<Reference, { tag: string }>): Promise<{ digest: Digest; fetched?: FetchedManifest } | undefined> {
+  async #resolve(reference: Extract<Reference, { tag: string }>): Promise<{ digest: Digest; fetched?: Manifest } | undefined> {
     const { registry, signal } = this.#options;
     try {
       const told = reference.digest ?? (reference.head ? await registry.head(reference.tag, signal) : undefined);
@@ -193,7 +194,7 @@ export class SyncRun {
       return { digest: fetched.digest, fetched };
     } catch (error) {
       if (!reference.optional || !isNotFound(error)) throw error;
-      this.#missing += 1;
+      this.#absent += 1;
       return undefined;
     }
   }

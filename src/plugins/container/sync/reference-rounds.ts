@@ -1,0 +1,146 @@
+import type { TaskContext } from '../../../kit/define-task.ts';
+import { mapConcurrent } from '../../../lib/concurrent-map.ts';
+import type { Digest } from '../../../lib/digest.ts';
+import type { Registry } from '../oci/registry-client.ts';
+import { type KnownTag, namesSeen } from './known-content.ts';
+import type { ContainerRemote } from './load-container-remote.ts';
+import { ManifestProgress } from './manifest-progress.ts';
+import {
+  companionSubject,
+  companionTagsOf,
+  looksLikeCompanion,
+  type ReferenceSelection,
+  selectReferences,
+} from './reference-selection.ts';
+import { isNotFound, type Reference, type SyncRun } from './sync-run.ts';
+
+/** Without a tag list each of these costs four requests; above, the list is the cheaper way to find companions. */
+const MAX_PROBED_SUBJECTS = 100;
+const PROBES_AT_ONCE = 64;
+
+export interface RoundsOptions {
+  readonly context: TaskContext;
+  readonly remote: ContainerRemote;
+  readonly registry: Registry;
+  readonly latest: ReadonlyMap<string, KnownTag>;
+  /** Only images that have a companion are wanted: the registry offers no other signatures. */
+  readonly companionsDecide: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** What is to be synced: first the selected references, then the companions of what these have brought. */
+export class ReferenceRounds {
+  readonly #options: RoundsOptions;
+  readonly #selection: ReferenceSelection;
+  #listed: readonly string[] | undefined;
+
+  constructor(options: RoundsOptions) {
+    this.#options = options;
+    this.#selection = selectReferences(options.remote.includes, options.remote.excludes);
+  }
+
+  /** The digests that have a companion upstream, where that decides what is wanted. Reads the tag list. */
+  async subjects(): Promise<ReadonlySet<Digest> | undefined> {
+    if (!this.#options.companionsDecide) return undefined;
+    return new Set((await this.#tags()).map(companionSubject).filter((subject) => subject !== undefined));
+  }
+
+  /** Syncs all that the remote selects. */
+  async sync(run: SyncRun): Promise<void> {
+    await this.#syncSelected(run);
+    if (this.#companionsApart) await this.#syncCompanions(run);
+  }
+
+  /** With a filter, companions follow their subjects; without, they are tags like any other. */
+  get #companionsApart(): boolean {
+    return this.#selection.filtered || this.#options.companionsDecide;
+  }
+
+  async #syncSelected(run: SyncRun): Promise<void> {
+    const { context } = this.#options;
+    const { exactTags, digests, takes } = this.#selection;
+    const listed = this.#listed ?? (exactTags ? undefined : await this.#tags());
+    const tags = listed
+      ? listed.filter((tag) => takes(tag) && !(this.#companionsApart && looksLikeCompanion(tag)))
+      : (exactTags ?? []);
+    const references = [...(await this.#tagReferences(tags, !listed)), ...digests.map((digest) => ({ digest }))];
+    const report = context.progress('sync.processing.manifest', 'Processing Manifests', references.length);
+    await run.sync(references, new ManifestProgress(report));
+    // None of the tags is there: no match is no error, but an unknown repository is, and only the list tells.
+    if (!listed && tags.length > 0 && run.absent === tags.length) await this.#tags();
+  }
+
+  /** All companions, and theirs, until there are no more. */
+  async #syncCompanions(run: SyncRun): Promise<void> {
+    const done = new Set<string>();
+    let progress: ManifestProgress | undefined;
+    for (;;) {
+      const companions = (await this.#companionsOf(await run.digests(), done)).filter(({ tag }) => !done.has(tag));
+      if (companions.length === 0) break;
+      for (const { tag } of companions) done.add(tag);
+      progress ??= this.#companionProgress();
+      progress.setTotal(done.size);
+      await run.sync(companions, progress, true);
+      // Without a list, each round would ask for four tags a digest: those of the selection itself are enough.
+      if (!this.#listed) break;
+    }
+    progress?.seal();
+  }
+
+  #companionProgress(): ManifestProgress {
+    const report = this.#options.context.progress('sync.processing.manifest', 'Processing Cosign Companion Tags', 0);
+    return new ManifestProgress(report);
+  }
+
+  async #companionsOf(subjects: ReadonlySet<Digest>, done: ReadonlySet<string>): Promise<Extract<Reference, { tag: string }>[]> {
+    if (!this.#listed && subjects.size <= MAX_PROBED_SUBJECTS) return this.#probe(subjects);
+    const companions = (await this.#tags()).filter((tag) => {
+      const subject = companionSubject(tag);
+      return subject !== undefined && subjects.has(subject) && !done.has(tag) && !this.#selection.excludes(tag);
+    });
+    return this.#tagReferences(companions, false);
+  }
+
+  /** Asks for the companions that there may be, one by one. */
+  async #probe(subjects: ReadonlySet<Digest>): Promise<Extract<Reference, { tag: string }>[]> {
+    const { registry, signal } = this.#options;
+    const candidates = [...subjects].flatMap(companionTagsOf).filter((tag) => !this.#selection.excludes(tag));
+    const ask = async (tag: string) => {
+      try {
+        return [{ tag, head: false, digest: await registry.head(tag, signal) }];
+      } catch (error) {
+        if (isNotFound(error)) return [];
+        throw error;
+      }
+    };
+    const found: Extract<Reference, { tag: string }>[] = [];
+    for await (const each of mapConcurrent(candidates, ask, { limit: PROBES_AT_ONCE, signal })) found.push(...each);
+    return found;
+  }
+
+  /** A tag is asked for by HEAD first where the answer may be one that the server has; otherwise that would be one request more. */
+  async #tagReferences(tags: readonly string[], optional: boolean): Promise<Extract<Reference, { tag: string }>[]> {
+    const { context, remote, latest } = this.#options;
+    const unknown = tags.filter((tag) => !latest.has(tag));
+    const seen = unknown.length === 0 ? new Set() : await namesSeen(context.services.db, remote, remote.upstream_name, unknown);
+    return tags.map((tag) => ({ tag, head: latest.has(tag) || seen.has(tag), optional }));
+  }
+
+  /** The upstream's tag list, read once. */
+  async #tags(): Promise<readonly string[]> {
+    if (this.#listed) return this.#listed;
+    const { context, registry, signal } = this.#options;
+    const report = context.progress('sync.downloading.tag_list', 'Downloading tag list', 1);
+    try {
+      const tags: string[] = [];
+      for await (const tag of registry.tags(signal)) tags.push(tag);
+      report.increment();
+      report.complete();
+      this.#listed = tags;
+      return tags;
+    } catch (error) {
+      if (!signal.aborted) report.fail();
+      throw error;
+    }
+  }
+}

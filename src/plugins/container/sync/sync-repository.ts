@@ -1,0 +1,136 @@
+import { contentIds, publishVersion, versionHref, versionResponse } from '../../../core/plugin-api.ts';
+import { openUpstream } from '../../../download/upstream.ts';
+import type { Progress, TaskContext } from '../../../kit/define-task.ts';
+import { versionPrn } from '../../../kit/names.ts';
+import type { Digest } from '../../../lib/digest.ts';
+import { openRegistry, type Registry } from '../oci/registry-client.ts';
+import { closureOf } from './closure.ts';
+import { UNIQUE_TAGS } from './content-tables.ts';
+import { tagsOfLatest } from './known-content.ts';
+import { type ContainerRemote, loadContainerRemote } from './load-container-remote.ts';
+import { ManifestSignatures } from './manifest-signatures.ts';
+import { ReferenceRounds } from './reference-rounds.ts';
+import { SyncRun } from './sync-run.ts';
+
+export interface SyncOptions {
+  readonly repository_id: string;
+  readonly remote_id: string;
+  /** The new version holds exactly what this sync selects. */
+  readonly mirror: boolean;
+  /** Leave out images without a signature. */
+  readonly signed_only: boolean;
+}
+
+/** What a sync has selected, saved: ids of content, without what is below it. */
+interface Selected {
+  /** Tags that the latest version has already. */
+  readonly unchanged: readonly string[];
+  readonly roots: readonly string[];
+}
+
+/**
+ * Mirrors the remote's repository into a new version (spec: sync). Answers that version as the REST API does, or null where
+ * nothing has changed. An error leaves no version; what was fetched before it stays for the next sync.
+ */
+export async function syncRepository(options: SyncOptions, context: TaskContext): Promise<unknown> {
+  const { services } = context;
+  const remote = await loadContainerRemote(services, options.remote_id);
+  const downloads = context.progress('sync.downloading.artifacts', 'Downloading Artifacts');
+  const association = context.progress('associating.content', 'Associating Content');
+  const registry = openRemote(remote, context);
+  let selected: Selected;
+  try {
+    selected = await fetchSelected(options, remote, registry, downloads, context);
+  } finally {
+    await registry.close();
+  }
+  downloads.complete();
+  context.signal.throwIfAborted();
+  return publish(options, selected, association, context);
+}
+
+function openRemote(remote: ContainerRemote, { services: { config }, log }: TaskContext): Registry {
+  if (!remote.tls_validation && remote.url.startsWith('https:')) {
+    log.warn(
+      { remote_id: remote.id },
+      'the remote has tls_validation off: whoever is in between can change what is synced by tag',
+    );
+  }
+  const upstream = openUpstream(remote, {
+    log,
+    allowedNetworks: config.DECKLE_ALLOWED_REMOTE_NETWORKS,
+    ownAddresses: [{ address: config.HOST, port: config.PORT }],
+    threads: config.DECKLE_DOWNLOAD_THREADS,
+  });
+  const { url, upstream_name: upstreamName, sigstore } = remote;
+  return openRegistry(upstream, { url, upstreamName, sigstore, tokenRealms: config.DECKLE_TOKEN_REALMS });
+}
+
+async function fetchSelected(
+  options: SyncOptions,
+  remote: ContainerRemote,
+  registry: Registry,
+  downloads: Progress,
+  context: TaskContext,
+): Promise<Selected> {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([context.signal, stop.signal]);
+  const latest = await tagsOfLatest(context.services.db, options.repository_id);
+  const signatures = await ManifestSignatures.open(registry, remote.sigstore, signal, context.log);
+  const companionsDecide = options.signed_only && !signatures;
+  const rounds = new ReferenceRounds({ context, remote, registry, latest, companionsDecide, signal });
+  const subjects = await rounds.subjects();
+  const wants = (digest: Digest) => !subjects || subjects.has(digest);
+  const run = new SyncRun({
+    context,
+    remote,
+    registry,
+    latest,
+    signatures,
+    signedOnly: options.signed_only,
+    wants,
+    downloads,
+    stop,
+    signal,
+  });
+  try {
+    await rounds.sync(run);
+    await run.completeKnown();
+  } catch (error) {
+    stop.abort(error);
+    await run.close().catch((cause: unknown) => {
+      if (cause !== error) context.log.warn({ err: cause }, 'a failed sync could not save all that it had fetched');
+    });
+    throw error;
+  }
+  await run.close();
+  return { unchanged: run.unchanged, roots: run.roots };
+}
+
+async function publish(
+  { repository_id, mirror }: SyncOptions,
+  { unchanged, roots }: Selected,
+  association: Progress,
+  context: TaskContext,
+): Promise<unknown> {
+  const { db, catalog } = context.services;
+  const add = closureOf(contentIds(mirror ? [...unchanged, ...roots] : roots));
+  const version = await publishVersion(context.services, context, {
+    repository_id,
+    change: { add, mirror },
+    unique: [UNIQUE_TAGS],
+  });
+  if (!version) {
+    association.complete();
+    return null;
+  }
+  association.increment(version.added);
+  association.complete();
+  if (version.removed > 0) {
+    const removal = context.progress('unassociating.content', 'Un-Associating Content');
+    removal.increment(version.removed);
+    removal.complete();
+  }
+  context.created(versionHref('container.container', repository_id, version.number), versionPrn(version.id));
+  return versionResponse(db, catalog, version.id);
+}
