@@ -129,3 +129,19 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     PULP_TOKEN_SERVER: parsed.data.PULP_TOKEN_SERVER ?? `${contentOrigin}/token/`,
   };
 }
+
+/** Our environment with some settings changed: what a process that we start is given. */
+export const environmentWith = (changes: Partial<Record<keyof typeof settings, string>>): NodeJS.ProcessEnv => ({
+  ...process.env,
+  ...changes,
+});
+
+/** The settings as a table for `--help`: name, default, description. */
+export function settingsTable(): readonly { readonly name: string; readonly fallback: string; readonly description: string }[] {
+  return Object.entries(settings).map(([name, setting]) => {
+    const unset = setting.safeParse(undefined);
+    const fallback =
+      (name === 'DATA_DIR' ? './data' : undefined) ?? (unset.success && unset.data !== undefined ? String(unset.data) : '');
+    return { name, fallback, description: String(setting.meta()?.description) };
+  });
+}

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { ConfigError } from './config.ts';
+import { checkStoredSecrets } from './core/stored-secrets.ts';
 import { type Database, openDatabase } from './db/database.ts';
 import { checkMigrated } from './db/migrate.ts';
 import { sql } from './db/sql.ts';
@@ -25,9 +26,10 @@ export function databaseUrl(config: Config): string {
   throw new ConfigError('DATABASE_URL: needed here; only `deckle start` runs a PostgreSQL of its own');
 }
 
+export const secretKeysFile = (config: Config): string => join(config.DATA_DIR, 'keys', 'secrets.key');
+
 /** The keys that open the secrets of this installation, newest first. */
-export const secretKeys = (config: Config) =>
-  loadSecretKeys({ file: join(config.DATA_DIR, 'keys', 'secrets.key'), given: config.DECKLE_SECRET_KEYS });
+export const secretKeys = (config: Config) => loadSecretKeys({ file: secretKeysFile(config), given: config.DECKLE_SECRET_KEYS });
 
 async function defaultDomain(db: Database): Promise<Services['domain']> {
   const [domain] = await db.query<Services['domain']>(sql`select id, name from domain where name = 'default'`);
@@ -51,6 +53,7 @@ export async function openServices(config: Config, log: Logger): Promise<Process
     await checkMigrated(db);
     const domain = await defaultDomain(db);
     const secrets = secretBox(await secretKeys(config));
+    await checkStoredSecrets(db, secrets);
     const storage = await filesystemStorage({ root: join(config.DATA_DIR, 'media'), log });
     closers.push(() => storage.close());
     const queue = await openQueue({ redis: config.REDIS_URL, database: url }, log);

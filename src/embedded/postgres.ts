@@ -157,7 +157,7 @@ async function stopServer(pid: number, folder: PostgresFolder, log: Logger): Pro
   if (!isAlive(pid)) return;
   kill('SIGINT'); // "fast": ends the sessions, then writes a checkpoint
   if (await gone(STOP_SECONDS)) return;
-  log.warn({ pid, folder: folder.path }, 'embedded PostgreSQL does not stop; forcing it, the next start will recover');
+  log.warn({ postgres: pid, folder: folder.path }, 'embedded PostgreSQL does not stop; forcing it, the next start will recover');
   kill('SIGQUIT');
   if (!(await gone(STOP_SECONDS))) throw new EmbeddedPostgresError(`the embedded PostgreSQL (process ${pid}) does not stop`);
 }
@@ -189,7 +189,7 @@ export async function startPostgres(options: EmbeddedPostgresOptions): Promise<E
       throw new EmbeddedPostgresError(`${folder.data} is in use by a PostgreSQL that is not ours (process ${postmaster.pid})`);
     const { pid, port } = postmaster;
     const adopted = pid !== launched;
-    log.info({ pid, port, adopted }, 'embedded PostgreSQL is ready');
+    log.info({ postgres: pid, port, adopted }, 'embedded PostgreSQL is ready');
     return {
       adopted,
       pid,

@@ -10,7 +10,10 @@ function readableLine(line: string): string {
   const time = new Date(String(entry.time)).toISOString().slice(11, 23);
   const fields = Object.entries(entry)
     .filter(([name]) => !STANDING.has(name))
-    .map(([name, value]) => ` ${name}=${typeof value === 'object' ? inspect(value, { breakLength: Infinity }) : JSON.stringify(value)}`);
+    .map(
+      ([name, value]) =>
+        ` ${name}=${typeof value === 'object' ? inspect(value, { breakLength: Infinity }) : JSON.stringify(value)}`,
+    );
   const stack = entry.err?.stack ? `\n  ${entry.err.stack.replaceAll('\n', '\n  ')}` : '';
   return `${time} ${String(entry.level).padEnd(5)} ${entry.process}: ${entry.msg}${fields.join('')}${stack}\n`;
 }

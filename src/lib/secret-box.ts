@@ -5,6 +5,8 @@ export interface SecretBox {
   seal(plaintext: string, place: string): string;
   /** Throws SecretError for an unknown key, a foreign place or damage. */
   open(sealed: string, place: string): string;
+  /** Whether it has the key that the text was sealed with. */
+  knows(sealed: string): boolean;
 }
 
 export class SecretError extends Error {
@@ -21,6 +23,7 @@ export function secretBox(keys: readonly [Buffer, ...Buffer[]]): SecretBox {
   const [newest] = keys;
   const newestId = keyId(newest);
   return {
+    knows: (sealed) => byId.has(sealed.split(':')[1] ?? ''),
     seal(plaintext, place) {
       const nonce = randomBytes(NONCE_BYTES);
       const cipher = createCipheriv('aes-256-gcm', newest, nonce).setAAD(Buffer.from(place));

@@ -1,0 +1,90 @@
+import { randomBytes } from 'node:crypto';
+import { open, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Logger } from 'pino';
+import { type Config, ConfigError } from './config.ts';
+import { ADMIN, resetPassword } from './core/bootstrap.ts';
+import { resealStoredSecrets } from './core/stored-secrets.ts';
+import { type Database, openDatabase } from './db/database.ts';
+import { checkMigrated } from './db/migrate.ts';
+import { sql } from './db/sql.ts';
+import { secretBox } from './lib/secret-box.ts';
+import { secretKeys, secretKeysFile } from './services.ts';
+
+interface Context {
+  readonly url: string;
+  readonly log: Logger;
+  readonly print: (text: string) => void;
+}
+
+async function withOpenDatabase<T>({ url, log }: Context, work: (db: Database) => Promise<T>): Promise<T> {
+  const db = openDatabase(url, { max: 2, log });
+  try {
+    await checkMigrated(db);
+    return await work(db);
+  } finally {
+    await db.close();
+  }
+}
+
+/** First line of standard input; undefined on a terminal, where the password would be seen, and where it is empty. */
+async function passwordFromInput(): Promise<string | undefined> {
+  if (process.stdin.isTTY) return undefined;
+  for await (const line of createInterface({ input: process.stdin })) return line === '' ? undefined : line;
+  return undefined;
+}
+
+/** Sets the password that standard input gives, or one made at random, which is printed. Throws ConfigError for an unknown user. */
+export async function resetPasswordFromInput(context: Context & { readonly user: string | undefined }): Promise<void> {
+  const user = context.user ?? ADMIN;
+  const given = await passwordFromInput();
+  const password = given ?? randomBytes(15).toString('base64url');
+  const known = await withOpenDatabase(context, (db) => resetPassword(db, user, password));
+  if (!known) throw new ConfigError(`there is no user "${user}"`);
+  context.print(given === undefined ? `The new password of ${user} is ${password}\n` : `The password of ${user} is set.\n`);
+}
+
+/** Replaces the key file in one step, durably. */
+async function writeKeys(path: string, keys: readonly Buffer[]): Promise<void> {
+  const aside = `${path}.${randomBytes(6).toString('hex')}`;
+  const file = await open(aside, 'wx', 0o600);
+  try {
+    await file.writeFile(keys.map((key) => `${key.toString('base64')}\n`).join(''));
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(aside, path);
+  const folder = await open(dirname(path), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/**
+ * Puts a new key first and encrypts every stored secret with it, in one transaction. Older keys stay listed, for backups.
+ * A running process would not know the new key: with the key file, this throws ConfigError while any is at work. Keys that
+ * come from the environment were given to all of them before.
+ */
+export async function rotateKeys(context: Context & { readonly config: Config }): Promise<void> {
+  const { config, print } = context;
+  await withOpenDatabase(context, async (db) => {
+    let keys = await secretKeys(config);
+    if (!config.DECKLE_SECRET_KEYS) {
+      const [row] = await db.query<{ running: number }>(
+        sql`select count(*) as running from worker where last_heartbeat > now() - make_interval(secs => ${config.PULP_WORKER_TTL})`,
+      );
+      if (row && row.running > 0)
+        throw new ConfigError(
+          `stop Deckle first: ${row.running} servers and workers are at work, and would not know the new key`,
+        );
+      keys = [randomBytes(32), ...keys];
+      await writeKeys(secretKeysFile(config), keys);
+    }
+    const count = await db.transaction((tx) => resealStoredSecrets(tx, secretBox(keys)));
+    print(`${count} secrets are encrypted with the new key. Keep the older keys for as long as you keep backups.\n`);
+  });
+}

@@ -1,0 +1,140 @@
+#!/usr/bin/env node
+import { realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import type { Logger } from 'pino';
+import { type Config, ConfigError, readConfig, settingsTable } from './config.ts';
+import { createLog } from './lib/log.ts';
+import { packageVersion } from './lib/package-root.ts';
+import { fail, runUntilStopped } from './run.ts';
+
+/** One subcommand. Modules are loaded when it is run: the supervisor need not carry the server. */
+interface Command {
+  readonly usage: string;
+  readonly summary: string;
+  readonly help: string;
+  run(config: Config, log: Logger, rest: readonly string[]): Promise<void>;
+}
+
+const print = (text: string): void => void process.stdout.write(text);
+const thisModule = fileURLToPath(import.meta.url);
+
+/** Runs `work` on the configured database, or on the embedded one, which is started for it unless it runs already. */
+async function withDatabase(config: Config, log: Logger, work: (url: string, embedded: boolean) => Promise<void>): Promise<void> {
+  if (config.DATABASE_URL) return work(config.DATABASE_URL, false);
+  const { prepareDataFolder } = await import('./data-folder.ts');
+  const { startPostgres } = await import('./embedded/postgres.ts');
+  prepareDataFolder(config.DATA_DIR);
+  const postgres = await startPostgres({ folder: join(config.DATA_DIR, 'postgres'), log });
+  try {
+    await work(postgres.url, true);
+  } finally {
+    if (!postgres.adopted) await postgres.stop();
+  }
+}
+
+const commands: Readonly<Record<string, Command>> = {
+  start: {
+    usage: 'start',
+    summary: 'Run everything on this machine: database, server and workers',
+    help: 'Without DATABASE_URL a PostgreSQL of its own runs in DATA_DIR. Migrates, makes the user admin on the first start, then runs the\nserver and WORKERS workers until Ctrl-C.',
+    async run(config, log) {
+      const { start } = await import('./start.ts');
+      await runUntilStopped(log, () => start(config, log, thisModule));
+    },
+  },
+  server: {
+    usage: 'server',
+    summary: 'Run one server: REST API, registry and content',
+    help: 'Needs DATABASE_URL and a database that `deckle migrate` has set up. Any number may run, behind a proxy.',
+    async run(config, log) {
+      const { startServer } = await import('./server.ts');
+      await runUntilStopped(log, () => startServer(config, log));
+    },
+  },
+  worker: {
+    usage: 'worker',
+    summary: 'Run one worker, which does the tasks',
+    help: 'Needs DATABASE_URL and a database that `deckle migrate` has set up. Any number may run.',
+    async run(config, log) {
+      const { startWorker } = await import('./worker.ts');
+      await runUntilStopped(log, () => startWorker(config, log));
+    },
+  },
+  migrate: {
+    usage: 'migrate',
+    summary: 'Set up the database, or bring it to this version',
+    help: 'Applies the migrations, and on the first run makes the user admin with ADMIN_PASSWORD, or with a password that is made at\nrandom and printed once. Safe to run again, and by several machines at once.',
+    async run(config, log) {
+      const { setUpDatabase } = await import('./start.ts');
+      await withDatabase(config, log, (url, embedded) => setUpDatabase(config, { url, embedded, log, print }));
+    },
+  },
+  admin: {
+    usage: 'admin reset-password [USER]',
+    summary: 'Set a new password for a user (default: admin) and enable the account',
+    help: 'The password is the first line of standard input; on a terminal one is made at random and printed.\n  echo "$NEW_PASSWORD" | deckle admin reset-password',
+    async run(config, log, [action, user, ...more]) {
+      if (action !== 'reset-password' || more.length > 0) throw new ConfigError('usage: deckle admin reset-password [USER]');
+      const { resetPasswordFromInput } = await import('./admin.ts');
+      await withDatabase(config, log, (url) => resetPasswordFromInput({ url, user, log, print }));
+    },
+  },
+  'rotate-keys': {
+    usage: 'rotate-keys',
+    summary: 'Encrypt the stored secrets with a new key',
+    help: 'Puts a new key first in DATA_DIR/keys/secrets.key and encrypts every stored secret with it; stop Deckle before. With\nDECKLE_SECRET_KEYS set, encrypts with the first of those. Older keys stay in the list, for backups.',
+    async run(config, log) {
+      const { rotateKeys } = await import('./admin.ts');
+      await withDatabase(config, log, (url) => rotateKeys({ config, url, log, print }));
+    },
+  },
+};
+
+function overview(): string {
+  const lines = Object.values(commands).map(({ usage, summary }) => `  ${usage.padEnd(28)} ${summary}`);
+  const settings = settingsTable().map(
+    ({ name, fallback, description }) => `  ${name}${fallback ? ` (${fallback})` : ''}\n      ${description}`,
+  );
+  return `Deckle ${packageVersion()}: mirrors container images into immutable versions, and serves them.
+
+Usage: deckle COMMAND [--help]
+
+${lines.join('\n')}
+
+Settings are read from the environment:
+
+${settings.join('\n')}
+`;
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: { help: { type: 'boolean', short: 'h' }, version: { type: 'boolean', short: 'V' } },
+  });
+  const [name, ...rest] = positionals;
+  if (values.version) return print(`deckle ${packageVersion()}\n`);
+  if (name === undefined) {
+    print(overview());
+    process.exitCode = values.help ? 0 : 2;
+    return;
+  }
+  const command = commands[name];
+  if (!command) throw new ConfigError(`unknown command "${name}"; see \`deckle --help\``);
+  if (values.help) return print(`Usage: deckle ${command.usage}\n\n${command.summary}.\n${command.help}\n`);
+  const config = readConfig();
+  const log = createLog({ level: config.LOG_LEVEL, format: config.DECKLE_LOG_FORMAT, process: name });
+  await command.run(config, log, rest);
+}
+
+// A terminal or pipe that is gone is no reason to end: what we are doing goes on.
+process.stdout.on('error', () => undefined);
+process.stderr.on('error', () => undefined);
+if (process.argv[1] && realpathSync(process.argv[1]) === realpathSync(thisModule)) {
+  main(process.argv.slice(2)).catch((error: NodeJS.ErrnoException) => {
+    fail(error.code?.startsWith('ERR_PARSE_ARGS') ? new ConfigError(error.message) : error);
+  });
+}

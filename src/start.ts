@@ -1,0 +1,141 @@
+import { randomBytes } from 'node:crypto';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { type Config, environmentWith } from './config.ts';
+import { ADMIN, bootstrap } from './core/bootstrap.ts';
+import { prepareDataFolder } from './data-folder.ts';
+import { openDatabase } from './db/database.ts';
+import { migrate } from './db/migrate.ts';
+import { sql } from './db/sql.ts';
+import { supervisePostgres } from './embedded/supervised-postgres.ts';
+import { verifyPassword } from './lib/password-hash.ts';
+import type { Running } from './run.ts';
+import { superviseChild } from './supervised-child.ts';
+
+const DEFAULT_PASSWORD = 'password';
+
+/**
+ * Brings the database to this version and makes what every installation begins with. The password of `admin` is
+ * ADMIN_PASSWORD, else `password` where the database is our own, else one made at random, which `print` is given once.
+ * Does not change the password of a user who exists.
+ */
+export async function setUpDatabase(
+  config: Config,
+  options: { readonly url: string; readonly embedded: boolean; readonly log: Logger; readonly print: (text: string) => void },
+): Promise<void> {
+  const { url, embedded, log, print } = options;
+  await migrate(url, log);
+  const db = openDatabase(url, { max: 2, log });
+  try {
+    const generated = randomBytes(15).toString('base64url');
+    const given = config.ADMIN_PASSWORD ?? (embedded ? DEFAULT_PASSWORD : undefined);
+    const { adminCreated } = await bootstrap(db, () => given ?? generated);
+    if (adminCreated && given === undefined) {
+      print(
+        `The user ${ADMIN} was made with the password ${generated}\nIt is not shown again; \`deckle admin reset-password\` sets another.\n`,
+      );
+    }
+  } finally {
+    await db.close();
+  }
+}
+
+/** The password of `admin` if it is the one that everybody knows, or the one of this start's environment. */
+async function knownPassword(config: Config, url: string, log: Logger): Promise<string | undefined> {
+  const db = openDatabase(url, { max: 1, log });
+  try {
+    const [admin] = await db.query<{ password: string | null }>(sql`select password from app_user where username = ${ADMIN}`);
+    for (const candidate of new Set([config.ADMIN_PASSWORD ?? DEFAULT_PASSWORD, DEFAULT_PASSWORD])) {
+      if (admin?.password && (await verifyPassword(candidate, admin.password))) return candidate;
+    }
+    return undefined;
+  } finally {
+    await db.close();
+  }
+}
+
+/** `port`, or a free one where it is 0: it has to be known before the URLs that it is part of. */
+async function portOf({ HOST, PORT }: Config): Promise<number> {
+  if (PORT !== 0) return PORT;
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(0, HOST, () => {
+      const address = probe.address();
+      probe.close(() => (address && typeof address === 'object' ? resolve(address.port) : reject(new Error('no free port'))));
+    });
+  });
+}
+
+/** Where to reach a server that listens on `host`, from this machine. */
+function localUrl(host: string, port: number): string {
+  const name = host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
+  return `http://${name}:${port}`;
+}
+
+/** What a newcomer wants to know: where it is, how to log in, what to try. */
+function welcome(url: string, password: string | undefined, seconds: string): string {
+  // Only the well-known password is ever shown.
+  const shown = password === DEFAULT_PASSWORD ? password : undefined;
+  const credentials = `${ADMIN}:${shown ?? '$ADMIN_PASSWORD'}`;
+  const login = shown ? `user ${ADMIN}, password ${shown}` : `user ${ADMIN}, and the password that you have set`;
+  return `
+Deckle is ready at ${url} (after ${seconds} s)
+
+  Log in as   ${login}
+  Read        ${url}/pulp/api/v3/docs/
+  Try         curl ${url}/pulp/api/v3/status/
+              curl -u ${credentials} ${url}/pulp/api/v3/repositories/container/container/ -d name=first
+              npm run demo
+  Stop with   Ctrl-C
+
+`;
+}
+
+/**
+ * Everything on one machine: PostgreSQL where none is configured, the server and the workers, each in a process of its
+ * own that is started again when it dies. Resolves when all are ready. `module` is the program's own file, which is run
+ * with `server` and `worker`.
+ */
+export async function start(config: Config, log: Logger, module: string): Promise<Running> {
+  const print = (text: string) => void process.stdout.write(text);
+  const running: Running[] = [];
+  // Last started, first stopped; all processes at once, then the database.
+  const stopProcesses = async () => void (await Promise.all(running.map((child) => child.stop())));
+  prepareDataFolder(config.DATA_DIR);
+  const postgres = config.DATABASE_URL
+    ? undefined
+    : await supervisePostgres({
+        folder: join(config.DATA_DIR, 'postgres'),
+        log,
+        onGivenUp: (error) => {
+          log.fatal({ err: error }, 'the embedded PostgreSQL cannot be started again; stopping everything');
+          process.kill(process.pid, 'SIGTERM');
+        },
+      });
+  const stop = async () => {
+    await stopProcesses();
+    await postgres?.stop();
+  };
+  try {
+    const url = config.DATABASE_URL ?? (postgres?.url as string);
+    await setUpDatabase(config, { url, embedded: postgres !== undefined, log, print });
+    const port = await portOf(config);
+    const env = environmentWith({ DATABASE_URL: url, DATA_DIR: config.DATA_DIR, PORT: String(port) });
+    const names = ['server', ...Array.from({ length: config.WORKERS }, (_, index) => `worker ${index + 1}`)];
+    const started = await Promise.allSettled(
+      names.map(async (name) => {
+        running.push(await superviseChild({ name, module, args: [name.split(' ')[0] as string], env, log }));
+      }),
+    );
+    const failed = started.find((outcome) => outcome.status === 'rejected');
+    if (failed) throw failed.reason;
+    const password = await knownPassword(config, url, log);
+    print(welcome(localUrl(config.HOST, port), password, process.uptime().toFixed(1)));
+    return { stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
