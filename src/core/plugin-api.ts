@@ -4,7 +4,7 @@
  */
 
 export { permitted } from './access/authorize.ts';
-export { type FetchFrom, OnDemandArtifacts, UnavailableArtifactError } from './artifacts/open-artifact.ts';
+export { type FetchFrom, OnDemandArtifacts, type OpenArtifact, UnavailableArtifactError } from './artifacts/open-artifact.ts';
 export { linkArtifacts, type StoredFile, saveArtifacts } from './artifacts/save-artifacts.ts';
 export { type BatchedLookup, batchedLookup } from './content/batched-lookup.ts';
 export { type Channel, channel } from './content/channel.ts';
