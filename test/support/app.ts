@@ -1,0 +1,110 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { readConfig } from '../../src/config.ts';
+import { bootstrap } from '../../src/core/bootstrap.ts';
+import { startWorker } from '../../src/core/tasks/worker.ts';
+import { openDatabase } from '../../src/db/database.ts';
+import { startServer } from '../../src/server.ts';
+import { openServices, type ProcessServices } from '../../src/services.ts';
+import { eventually } from '../queue/eventually.ts';
+import { createDatabase } from './postgres.ts';
+
+const PASSWORD = 'password';
+const FINAL = new Set(['completed', 'failed', 'canceled', 'skipped']);
+
+/** An answer of the REST API, its body parsed where it is JSON. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into bodies of every shape
+  readonly body: any;
+}
+
+export interface RequestOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  /** `name:password`, or null for nobody; default: the administrator. */
+  readonly user?: string | null;
+}
+
+/** A whole Deckle: server and worker in this process, on real PostgreSQL and a data folder of their own. */
+export interface TestApp {
+  readonly url: string;
+  readonly host: string;
+  /** The server's services, for tests that look behind the door. */
+  readonly services: ProcessServices;
+  request(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<Answer>;
+  /** The task at its end. */
+  finished(task: Answer | string): Promise<Answer['body']>;
+  /** POST that answers a task; the task at its end. */
+  run(path: string, body?: unknown): Promise<Answer['body']>;
+  stop(): Promise<void>;
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const address = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+/** Starts a Deckle for a test file. `env` are further settings; `worker: false` leaves tasks waiting. */
+export async function startApp(
+  options: { readonly env?: Readonly<Record<string, string>>; readonly worker?: boolean } = {},
+): Promise<TestApp> {
+  const database = await createDatabase();
+  const folder = await mkdtemp(join(tmpdir(), 'deckle-app-'));
+  const log = pino({ level: process.env.TEST_LOG_LEVEL ?? 'silent' });
+  const port = await freePort();
+  const config = readConfig({ DATABASE_URL: database.url, DATA_DIR: folder, PORT: String(port), ...options.env });
+  const db = openDatabase(database.url, { max: 2, log });
+  await bootstrap(db, () => PASSWORD);
+  await db.close();
+  const server = await startServer(config, log);
+  const workerServices = options.worker === false ? undefined : await openServices(config, log);
+  const worker = workerServices && (await startWorker(workerServices));
+  const url = `http://127.0.0.1:${port}`;
+
+  const request: TestApp['request'] = async (method, path, body, { headers = {}, user = `admin:${PASSWORD}` } = {}) => {
+    const response = await fetch(path.startsWith('http') ? path : `${url}${path}`, {
+      method,
+      redirect: 'manual',
+      headers: {
+        ...(user === null ? {} : { authorization: `Basic ${Buffer.from(user).toString('base64')}` }),
+        ...(body === undefined || typeof body === 'string' ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    const json = response.headers.get('content-type')?.includes('json') && text !== '';
+    return { status: response.status, headers: response.headers, body: json ? JSON.parse(text) : text };
+  };
+  const finished: TestApp['finished'] = async (task) => {
+    const href = typeof task === 'string' ? task : task.body.task;
+    if (typeof href !== 'string') throw new Error(`no task in ${JSON.stringify((task as Answer).body)}`);
+    return eventually(`the end of ${href}`, async () => {
+      const { body } = await request('GET', href);
+      return FINAL.has(body.state) ? body : undefined;
+    });
+  };
+  return {
+    url,
+    host: `127.0.0.1:${port}`,
+    services: server.services,
+    request,
+    finished,
+    run: async (path, body = {}) => finished(await request('POST', path, body)),
+    async stop() {
+      await worker?.stop();
+      await workerServices?.close();
+      await server.stop();
+      await rm(folder, { recursive: true, force: true });
+      await database.drop();
+    },
+  };
+}
