@@ -22,6 +22,8 @@ function pacedPool(url: string): pg.Pool {
     keepAlive: true,
     connectionTimeoutMillis: 10_000,
   });
+  // BullMQ listens once a queue and once a worker, and never stops.
+  pool.setMaxListeners(0);
   const query = pool.query.bind(pool) as (...args: unknown[]) => Promise<unknown>;
   pool.query = (async (...args: unknown[]) => {
     try {

@@ -110,6 +110,21 @@ export const counting = defineTask({
   },
 });
 
+/** Ends when the database has gone away. */
+export const outlives = defineTask({
+  name: 'test.outlives',
+  args: nothing,
+  run: async (_, { services }) => {
+    const there = () =>
+      services.db.query(sql`select 1`).then(
+        () => true,
+        () => false,
+      );
+    while (await there()) await delay(10);
+    return { outlived: true };
+  },
+});
+
 export const unstorable = defineTask({ name: 'test.unstorable', args: nothing, run: async () => ({ nul: '\0' }) });
 
 export const immediate = defineTask({
@@ -119,4 +134,17 @@ export const immediate = defineTask({
   run: async ({ hang }, { signal }) => (hang ? untilAborted(signal) : { pid: process.pid }),
 });
 
-export const testTasks = [echo, work, endless, deaf, secondTime, onlyOnce, failing, counting, unstorable, immediate, purgeTasks];
+export const testTasks = [
+  echo,
+  work,
+  endless,
+  deaf,
+  secondTime,
+  onlyOnce,
+  failing,
+  counting,
+  outlives,
+  unstorable,
+  immediate,
+  purgeTasks,
+];
