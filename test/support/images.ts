@@ -1,4 +1,13 @@
-import { type Descriptor, descriptorOf, type ImageContent, indexOf, MEDIA_TYPES, manifestContent } from '../../src/demo/image.ts';
+import {
+  type Descriptor,
+  descriptorOf,
+  type ImageContent,
+  imageOf,
+  indexOf,
+  MEDIA_TYPES,
+  manifestContent,
+  multiPlatformOf,
+} from '../../src/demo/image.ts';
 import { blobOf, type Layer, layerOf, sha256Digest } from '../../src/demo/layer.ts';
 
 /** The two-byte configuration `{}` of OCI artifacts. */
@@ -210,3 +219,12 @@ export function crowdedIndex(count = 1_001): ImageContent {
   }));
   return manifestContent(MEDIA_TYPES.oci.index, { schemaVersion: 2, mediaType: MEDIA_TYPES.oci.index, manifests }, []);
 }
+
+/** A small image of two parts, the config and one layer, that no other text gives. */
+export const simpleImage = (text: string): ImageContent => imageOf({ layers: [layerOf({ 'etc/motd': text })], labels: { text } });
+
+/** Two platforms of such an image. */
+export const simpleIndex = (text: string): ImageContent =>
+  multiPlatformOf(['linux/amd64', 'linux/arm64'], ({ architecture }) => ({
+    layers: [layerOf({ 'etc/motd': `${text} ${architecture}` })],
+  }));
