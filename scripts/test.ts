@@ -24,6 +24,12 @@ const events = run({ files, concurrency: true, timeout: FILE_TIMEOUT_MS });
 events.on('test:pass', (test) => {
   if (test.skip !== undefined) skipped.push(`${relative(root, test.file ?? '')}: ${test.name}: ${test.skip}`);
 });
+// A hook that fails, or a file that cannot be loaded, is in no total.
+let failures = 0;
+events.on('test:fail', ({ details }) => {
+  const { failureType } = details.error as Error & { failureType?: string };
+  if (failureType !== 'subtestsFailed') failures += 1;
+});
 events.on('test:diagnostic', ({ message, nesting }) => {
   const total = /^(\w+) (\d+)$/.exec(message);
   if (nesting === 0 && total?.[1]) totals.set(total[1], Number(total[2]));
@@ -38,7 +44,7 @@ const count = (name: string): number => {
   if (value === undefined) throw new Error(`the test runner did not say how many tests are "${name}"`);
   return value;
 };
-const failed = count('fail') + count('cancelled');
+const failed = Math.max(count('fail') + count('cancelled'), failures);
 if (skipped.length > 0) console.log(`\nskipped:\n${skipped.map((line) => `  ${line}`).join('\n')}`);
 console.log(`\n${count('pass')} passed, ${failed} failed${skipped.length > 0 ? `, ${skipped.length} skipped` : ''}`);
 process.exitCode = failed > 0 ? 1 : 0;

@@ -21,6 +21,16 @@ interface Member {
   leave(): Promise<void>;
 }
 
+/** Keeps the process alive until the promise is settled. */
+async function heldUntil<T>(promise: Promise<T>): Promise<T> {
+  const hold = setInterval(() => undefined, 60_000);
+  try {
+    return await promise;
+  } finally {
+    clearInterval(hold);
+  }
+}
+
 async function tryJoin(): Promise<Member> {
   mkdirSync(FOLDER, { recursive: true, mode: 0o700 });
   const folder = join(FOLDER, 'postgres');
@@ -36,14 +46,7 @@ async function tryJoin(): Promise<Member> {
   }
   // A test that fails to clean up after itself must end all the same: only a statement at work keeps the process alive.
   (client as pg.Client & { unref(): void }).unref();
-  const query: Member['query'] = async (text, values = []) => {
-    const hold = setInterval(() => undefined, 60_000);
-    try {
-      return await client.query(text, [...values]);
-    } finally {
-      clearInterval(hold);
-    }
-  };
+  const query: Member['query'] = (text, values = []) => heldUntil(client.query(text, [...values]));
   return {
     query,
     urlOf: (database, role = 'deckle') => {
@@ -61,7 +64,7 @@ async function tryJoin(): Promise<Member> {
         await server.stop();
         removePostgres(old);
       }
-      await client.end().catch(() => undefined);
+      await heldUntil(client.end()).catch(() => undefined);
     },
   };
 }

@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { eventually } from '../queue/eventually.ts';
+import { createInstallation, type DeckleProcess, type Installation, isAlive, runDeckle } from '../support/deckle-process.ts';
+
+const REPOSITORIES = '/pulp/api/v3/repositories/container/container/';
+const READY_MS = 10_000;
+
+describe('deckle start', () => {
+  let installation: Installation;
+  let deckle: DeckleProcess;
+  before(async () => {
+    installation = await createInstallation();
+  });
+  after(() => installation.remove());
+
+  const repositories = async () => {
+    const { body } = await installation.request('GET', REPOSITORIES);
+    return (body as { results: { name: string }[] }).results.map(({ name }) => name);
+  };
+  const answers = () =>
+    eventually('the API answers', async () => {
+      const answer = await installation.request('GET', REPOSITORIES).catch(() => undefined);
+      return answer?.status === 200;
+    });
+
+  test('is ready in time, and says where it is, how to log in and what to try', async () => {
+    const began = Date.now();
+    deckle = await installation.start();
+    assert.ok(Date.now() - began < READY_MS, `${Date.now() - began} ms`);
+    const output = deckle.output();
+    assert.ok(output.includes(`Deckle is ready at ${installation.url}`), output);
+    assert.match(output, /user admin, password password/);
+    assert.equal((await fetch(`${installation.url}${REPOSITORIES}`)).status, 401);
+    assert.equal((await installation.request('POST', REPOSITORIES, { name: 'kept' })).status, 201);
+  });
+
+  test('a second start on the same folder says so and ends; the first goes on', async () => {
+    const second = runDeckle(['start'], { ...installation.env, PORT: '0' });
+    assert.equal(await second.exit, 1);
+    assert.match(second.errors(), new RegExp(`^deckle: Deckle already runs on .*process ${deckle.pid}.*\n$`));
+    assert.deepEqual(await repositories(), ['kept']);
+  });
+
+  test('Ctrl-C stops every process, the database included', async () => {
+    const { api, workers } = await installation.processes();
+    const pids = [...api, ...workers, await installation.postgresPid()];
+    assert.equal(api.length, 1);
+    assert.equal(workers.length, 2);
+    deckle.killGroup('SIGINT');
+    deckle.kill('SIGINT'); // npm hands the signal on
+    assert.equal(await deckle.exit, 0, deckle.output());
+    assert.deepEqual(pids.filter(isAlive), []);
+    assert.doesNotMatch(deckle.output(), /"level":"(warn|error|fatal)"/);
+  });
+
+  test('the next start finds everything again', async () => {
+    deckle = await installation.start();
+    assert.deepEqual(await repositories(), ['kept']);
+  });
+
+  test('a server that is killed is replaced', async () => {
+    const { api } = await installation.processes();
+    for (const pid of api) process.kill(pid, 'SIGKILL');
+    await answers();
+    assert.deepEqual(await repositories(), ['kept']);
+  });
+
+  test('a worker that is killed is replaced', async () => {
+    const { workers } = await installation.processes();
+    const killed = workers[0] as number;
+    process.kill(killed, 'SIGKILL');
+    await eventually('there are two workers again', async () => {
+      const now = (await installation.processes()).workers;
+      return now.length === 2 && !now.includes(killed);
+    });
+  });
+
+  test('a PostgreSQL that is killed is started again, and everybody connects anew', async () => {
+    const before = await installation.postgresPid();
+    process.kill(before, 'SIGKILL');
+    await eventually('another PostgreSQL runs', async () => {
+      const pid = await installation.postgresPid().catch(() => before);
+      return pid !== before && isAlive(pid);
+    });
+    await answers();
+    assert.deepEqual(await repositories(), ['kept']);
+  });
+
+  test('when it is killed its processes end, and the next start takes the database over', async () => {
+    const { api, workers } = await installation.processes();
+    const postgres = await installation.postgresPid();
+    deckle.kill('SIGKILL');
+    await eventually('its processes have ended', () => ![...api, ...workers].some(isAlive));
+    assert.ok(isAlive(postgres));
+    deckle = await installation.start();
+    assert.equal(await installation.postgresPid(), postgres);
+    assert.deepEqual(await repositories(), ['kept']);
+  });
+
+  test('when everything is killed, the next start works', async () => {
+    const postgres = await installation.postgresPid();
+    process.kill(postgres, 'SIGKILL');
+    deckle.killGroup('SIGKILL');
+    await deckle.exit;
+    deckle = await installation.start();
+    assert.deepEqual(await repositories(), ['kept']);
+  });
+
+  test('a port in use is one clear line, and nothing stays behind', async () => {
+    deckle.kill('SIGTERM');
+    assert.equal(await deckle.exit, 0);
+    const port = Number(installation.env.PORT);
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(port, '127.0.0.1', resolve));
+    const refused = runDeckle(['start'], installation.env);
+    assert.equal(await refused.exit, 1);
+    await new Promise((resolve) => other.close(resolve));
+    assert.ok(refused.errors().startsWith(`deckle: PORT: ${port} of 127.0.0.1 is in use by another program`), refused.errors());
+    assert.doesNotMatch(refused.errors(), /^\s+at /m);
+    await assert.rejects(installation.postgresPid(), { code: 'ENOENT' });
+  });
+});
+
+describe('what stops a start', () => {
+  const refusals = [
+    ['a wrong setting', { PORT: 'eighty' }, /^deckle: PORT: .*"eighty".*\n$/],
+    [
+      'a folder that cannot be made',
+      { DATA_DIR: '/dev/null/data' },
+      /^deckle: DATA_DIR: \/dev\/null\/data cannot be written to \(ENOTDIR\).*\n$/,
+    ],
+    [
+      'a database that does not answer',
+      { DATABASE_URL: 'postgresql://nobody:secret@127.0.0.1:1/none' },
+      /^deckle: DATABASE_URL: PostgreSQL at 127\.0\.0\.1:1 does not answer \(ECONNREFUSED\)\n$/,
+    ],
+  ] as const;
+  for (const [what, env, expected] of refusals) {
+    test(`${what} is one line that names it`, async () => {
+      const installation = await createInstallation();
+      const deckle = runDeckle(['start'], { ...installation.env, ...env });
+      assert.equal(await deckle.exit, 1);
+      assert.match(deckle.errors(), expected);
+      await installation.remove();
+    });
+  }
+});

@@ -1,0 +1,148 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { eventually } from '../queue/eventually.ts';
+
+const PROGRAM = join(import.meta.dirname, '../../src/deckle.ts');
+
+/** A run of the program, as a process of its own that leads its own group, as in a terminal. */
+export interface DeckleProcess {
+  readonly pid: number;
+  /** What it and its children have written so far. */
+  output(): string;
+  /** What it alone has written to stderr. */
+  errors(): string;
+  /** Its exit code when it has ended, by itself or not; null after a signal. */
+  readonly exit: Promise<number | null>;
+  /** Signals this process alone. */
+  kill(signal: NodeJS.Signals): void;
+  /** Signals its whole group, as a Ctrl-C does. */
+  killGroup(signal: NodeJS.Signals): void;
+}
+
+/** Runs `deckle ARGUMENT…` from the sources. `env` is all that it sees of the environment but PATH and HOME. */
+export function runDeckle(args: readonly string[], env: Readonly<Record<string, string>>, input = ''): DeckleProcess {
+  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', PROGRAM, ...args], {
+    cwd: join(import.meta.dirname, '../..'),
+    detached: true,
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, TMPDIR: tmpdir(), ...env },
+  });
+  let [output, errors] = ['', ''];
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+    errors += text;
+  });
+  child.stdin?.end(input);
+  const pid = child.pid;
+  if (pid === undefined) throw new Error('deckle could not be run');
+  return {
+    pid,
+    output: () => output,
+    errors: () => errors,
+    exit: new Promise((resolve) => child.once('close', resolve)),
+    kill: (signal) => void child.kill(signal),
+    killGroup: (signal) => void process.kill(-pid, signal),
+  };
+}
+
+export async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const address = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+export const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** A folder and a port for `deckle start`, used by one start after the other. */
+export interface Installation {
+  readonly url: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly dataDir: string;
+  /** `deckle start`, when it is ready. */
+  start(): Promise<DeckleProcess>;
+  request(method: string, path: string, body?: object): Promise<{ status: number; body: unknown }>;
+  /** Process id of the embedded PostgreSQL. */
+  postgresPid(): Promise<number>;
+  /** Process ids by kind, as `/status/` names them. */
+  processes(): Promise<{ api: number[]; workers: number[] }>;
+  /** Ends whatever still runs and removes the folder. */
+  remove(): Promise<void>;
+}
+
+/** A fresh installation in a folder of its own. */
+export async function createInstallation(settings: Readonly<Record<string, string>> = {}): Promise<Installation> {
+  const dataDir = join(mkdtempSync(join(tmpdir(), 'deckle-start-')), 'data');
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const env = { DATA_DIR: dataDir, PORT: String(port), ...settings };
+  const started: DeckleProcess[] = [];
+  const request: Installation['request'] = async (method, path, body) => {
+    const response = await fetch(`${url}${path}`, {
+      method,
+      headers: { authorization: `Basic ${btoa('admin:password')}`, 'content-type': 'application/json' },
+      ...(body ? { body: JSON.stringify(body) } : {}),
+      signal: AbortSignal.timeout(5_000),
+    });
+    return { status: response.status, body: await response.json() };
+  };
+  const postgresPid = async () =>
+    Number((await readFile(join(dataDir, 'postgres/data/postmaster.pid'), 'utf8')).split('\n', 1)[0]);
+  return {
+    url,
+    env,
+    dataDir,
+    request,
+    postgresPid,
+    async start() {
+      const deckle = runDeckle(['start'], env);
+      started.push(deckle);
+      let ended = false;
+      void deckle.exit.then(() => {
+        ended = true;
+      });
+      await eventually('Deckle is ready', () => {
+        if (ended) throw new Error(`it ended: ${deckle.output()}`);
+        return deckle.output().includes('Deckle is ready');
+      });
+      return deckle;
+    },
+    async processes() {
+      const { body } = await request('GET', '/pulp/api/v3/status/');
+      const { online_api_apps: api, online_workers: workers } = body as Record<string, { name: string }[]>;
+      const pids = (rows: { name: string }[] = []) => rows.map(({ name }) => Number.parseInt(name, 10)).filter(isAlive);
+      return { api: pids(api), workers: pids(workers) };
+    },
+    async remove() {
+      const postmaster = await postgresPid().catch(() => undefined);
+      for (const deckle of started) {
+        try {
+          deckle.killGroup('SIGKILL');
+        } catch {
+          // Nobody is left in its group.
+        }
+        await deckle.exit;
+      }
+      if (postmaster !== undefined && isAlive(postmaster)) {
+        process.kill(postmaster, 'SIGQUIT');
+        await eventually('PostgreSQL has ended', () => !isAlive(postmaster));
+      }
+      await rm(join(dataDir, '..'), { recursive: true, force: true });
+    },
+  };
+}
