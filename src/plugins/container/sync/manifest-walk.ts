@@ -88,9 +88,10 @@ export class ManifestWalk {
   async #walk(digest: Digest, fetched: Manifest | undefined, way: Way): Promise<WalkedManifest> {
     const running = this.#walks.get(digest);
     if (running) {
-      way.progress.end();
       const walked = await running;
+      // Counted before it is taken off: a report that is complete counts no more.
       if (way.reference && walked.accepted) way.progress.countReference();
+      way.progress.end();
       return walked;
     }
     const walk = this.#walkOnce(digest, fetched, way);
