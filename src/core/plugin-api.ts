@@ -32,6 +32,7 @@ export {
   repositoryJoins,
   repositoryStore,
 } from './repositories/repository-fields.ts';
+export { REPOSITORY_CHANNEL } from './repositories/repository-lock.ts';
 export { versionsOf } from './repositories/version-resource.ts';
 export { versionHref, versionResponse } from './repositories/version-response.ts';
 export { isDatabaseAway } from './tasks/database-away.ts';

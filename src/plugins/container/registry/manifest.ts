@@ -10,7 +10,6 @@ import { inVersion } from './version-content.ts';
 /** A manifest ready to be sent: the stored bytes and the headers that go with them. */
 export interface StoredManifest {
   readonly digest: string;
-  readonly mediaType: string;
   readonly body: Buffer;
   /** Names and values in turn, as `writeHead` takes them. */
   readonly headers: readonly string[];
@@ -83,7 +82,7 @@ function prepare(row: ManifestRow): StoredManifest {
     'ETag',
     `"${row.digest}"`,
   ];
-  return { digest: row.digest, mediaType, body: row.data, headers };
+  return { digest: row.digest, body: row.data, headers };
 }
 
 /** Answers a GET or HEAD with the manifest: 200, or 304 where the client has it. `Accept` does not matter: what is stored is sent. */

@@ -7,6 +7,7 @@ import { basicChallenge } from './challenge.ts';
 import { contentRoute } from './content-route.ts';
 import { type FastPath, fastPath as fastPathOf } from './fast-path.ts';
 import { STANDING_HEADERS } from './headers.ts';
+import { sendJson } from './json-answer.ts';
 import { sendManifest } from './manifest.ts';
 import { cutPage, parsePage } from './page.ts';
 import { listReferrers } from './referrers.ts';
@@ -71,10 +72,6 @@ export async function registryRoutes(app: FastifyInstance, services: RegistrySer
     contentRoute(scope, registry);
   });
 }
-
-/** As bytes: to a text the framework would add a charset, which no JSON type has. */
-const sendJson = (reply: FastifyReply, body: unknown, mediaType = 'application/json'): FastifyReply =>
-  reply.header('content-type', mediaType).send(Buffer.from(JSON.stringify(body)));
 
 const urlOf = (request: FastifyRequest): URL => new URL(request.url, 'http://localhost');
 

@@ -30,10 +30,13 @@ async function bearer({ tokens }: ServedRegistry, request: FastifyRequest, scope
   return token;
 }
 
+/** Empty name, empty password: how some clients (skopeo) answer a Basic challenge when they have no credentials. */
+const NOBODY = /^basic +Og==$/i;
+
 /** The request's user where Basic authentication is in force; null for nobody. */
 async function basic({ authenticator }: ServedRegistry, request: FastifyRequest): Promise<Caller | null> {
   const header = request.headers.authorization;
-  return header === undefined ? null : authenticator.basic(header, request.ip);
+  return header === undefined || NOBODY.test(header) ? null : authenticator.basic(header, request.ip);
 }
 
 /** `/v2/` itself: any token of ours, or any user. */
@@ -42,8 +45,8 @@ export async function checkBase(registry: ServedRegistry, request: FastifyReques
     await bearer(registry, request);
     return;
   }
-  // Nobody has to log in to pull what is public; who tries is told whether it worked.
-  await basic(registry, request);
+  // Clients learn here, and only here, that they may log in; without credentials they go on to what is public all the same.
+  if (!(await basic(registry, request))) throw basicChallenge('Authentication credentials were not provided.');
 }
 
 /** Whose catalog it is. */

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { REPOSITORY_CHANNEL } from '../../../core/plugin-api.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
 
@@ -18,8 +19,7 @@ export interface ServedVersion {
   readonly number: number;
 }
 
-/** Sent by the version publishing and deleting transactions, and by those that write a distribution; the payload is the id. */
-const REPOSITORY_CHANNEL = 'deckle_repository';
+/** Sent by every transaction that writes a distribution; the payload is the distribution's id. */
 const DISTRIBUTION_CHANNEL = 'deckle_distribution';
 const MAX_KEPT = 10_000;
 

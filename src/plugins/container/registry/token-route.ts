@@ -3,6 +3,7 @@ import { InvalidCredentialsError, type KnownUser, permitted } from '../../../cor
 import type { Caller } from '../../../kit/api.ts';
 import { MalformedRequestError } from '../../../kit/errors.ts';
 import { isRepositoryName } from '../oci/reference.ts';
+import { sendJson } from './json-answer.ts';
 import { guarded, PULL } from './request-access.ts';
 import type { ServedRegistry } from './served-registry.ts';
 import type { Access, IssuedToken } from './token.ts';
@@ -107,7 +108,7 @@ export function tokenRoutes(app: FastifyInstance, registry: ServedRegistry): voi
       url,
       handler: async (request, reply) => {
         reply.header('cache-control', 'no-store');
-        return getToken(registry, request, new URL(request.url, 'http://localhost').searchParams);
+        return sendJson(reply, await getToken(registry, request, new URL(request.url, 'http://localhost').searchParams));
       },
     });
     app.route({
@@ -115,7 +116,7 @@ export function tokenRoutes(app: FastifyInstance, registry: ServedRegistry): voi
       url,
       handler: async (request, reply) => {
         reply.header('cache-control', 'no-store');
-        return postToken(registry, request, reply);
+        return sendJson(reply, await postToken(registry, request, reply));
       },
     });
   }
