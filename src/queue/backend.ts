@@ -3,7 +3,8 @@ import type { QueueOptions, WorkerOptions } from 'bullmq';
 /** What the queue needs of BullMQ's `Queue`, on any backend. */
 export interface Producer {
   waitUntilReady(): Promise<unknown>;
-  addBulk(jobs: { name: string; data: unknown; opts: { jobId: string } }[]): Promise<unknown>;
+  add(name: string, data: object, opts: { jobId: string }): Promise<unknown>;
+  addBulk(jobs: { name: string; data: object; opts: { jobId: string } }[]): Promise<unknown>;
   on(event: 'error', listener: (error: Error) => void): unknown;
   close(): Promise<void>;
 }

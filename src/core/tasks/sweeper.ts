@@ -4,7 +4,7 @@ import { type Sql, sql } from '../../db/sql.ts';
 import type { Services } from '../../kit/services.ts';
 import type { WakeUp } from '../../queue/queue.ts';
 import { DONE_CHANNEL } from './channels.ts';
-import { blocked, wake } from './reservations.ts';
+import { allBlocked, wake } from './reservations.ts';
 import { WORKER_MISSING } from './task-error.ts';
 import { FINAL_STATES } from './task-state.ts';
 
@@ -78,7 +78,9 @@ async function unblock(tx: Queryable): Promise<number> {
   return tx.execute(sql`
     update task set unblocked_at = clock_timestamp(), pulp_last_updated = clock_timestamp()
     where id in (
-      select t.id from task t where t.state = 'waiting' and t.unblocked_at is null and not ${blocked} for update skip locked)`);
+      select t.id from task t left join (${allBlocked}) blocked on blocked.task_id = t.id
+      where t.state = 'waiting' and t.unblocked_at is null and blocked.task_id is null
+      for update of t skip locked)`);
 }
 
 /** Runnable tasks that no worker has taken for a while, and those that this sweep made runnable. */

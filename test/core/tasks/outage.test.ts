@@ -45,39 +45,48 @@ async function startRig(atEnd: ReturnType<typeof closing>, urls: RigUrls): Promi
 
 const running = (rig: Rig, id: string) => eventually('the task runs', async () => (await rig.row(id)).state === 'running');
 
-test('PostgreSQL is stopped and started: tasks go on, and what ended meanwhile is recorded', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'deckle-outage-'));
-  const log = pino({ level: 'fatal' });
-  let server = await startPostgres({ folder, log, durable: false });
-  const atEnd = closing(t);
-  atEnd(async () => {
-    await server.stop();
-    removePostgres(folder);
-  });
-  await migrate(server.url, log);
-  // Longer than the outage: the worker is not given up meanwhile.
-  const { rig } = await startRig(atEnd, rigUrls(server.url, { ttl: 15 }));
-  const held = await rig.dispatch(endless, {}, { exclusive: ['prn:test.resource:a'] });
-  const ends = await rig.dispatch(outlives, {}, { exclusive: ['prn:test.resource:b'] });
-  const next = await rig.dispatch(echo, { text: 'next' }, { exclusive: ['prn:test.resource:b'] });
-  await running(rig, held);
-  await running(rig, ends);
+for (const how of ['stopped', 'killed']) {
+  test(`PostgreSQL is ${how} and started: tasks go on, and what ended meanwhile is recorded`, async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'deckle-outage-'));
+    const log = pino({ level: 'fatal' });
+    let server = await startPostgres({ folder, log, durable: false });
+    const atEnd = closing(t);
+    atEnd(async () => {
+      await server.stop();
+      removePostgres(folder);
+    });
+    await migrate(server.url, log);
+    // Longer than the outage: the worker is not given up meanwhile.
+    const { rig } = await startRig(atEnd, rigUrls(server.url, { ttl: 15 }));
+    const held = await rig.dispatch(endless, {}, { exclusive: ['prn:test.resource:a'] });
+    const ends = await rig.dispatch(outlives, {}, { exclusive: ['prn:test.resource:b'] });
+    const next = await rig.dispatch(echo, { text: 'next' }, { exclusive: ['prn:test.resource:b'] });
+    await running(rig, held);
+    await running(rig, ends);
 
-  await server.stop();
-  await assert.rejects(rig.dispatch(echo, { text: 'not now' }), 'dispatch says that the database is away');
-  server = await startPostgres({ folder, log, durable: false, port: server.port });
+    if (how === 'killed') process.kill(server.pid, 'SIGKILL');
+    else await server.stop();
+    // A killed PostgreSQL leaves its sessions, which end when they notice.
+    await eventually('dispatch says that the database is away', () =>
+      rig.dispatch(echo, { text: 'now or never' }).then(
+        () => false,
+        () => true,
+      ),
+    );
+    server = await startPostgres({ folder, log, durable: false, port: server.port });
 
-  const ended = await eventually('the end is recorded', async () => {
-    const row = await rig.row(ends).catch(() => undefined);
-    return row?.state === 'completed' && row;
+    const ended = await eventually('the end is recorded', async () => {
+      const row = await rig.row(ends).catch(() => undefined);
+      return row?.state === 'completed' && row;
+    });
+    assert.deepEqual(ended.result, { outlived: true });
+    assert.equal((await rig.ended(next)).state, 'completed', 'its successor runs');
+    assert.equal((await rig.row(held)).state, 'running', 'the other one was not disturbed');
+    assert.equal((await rig.ended(await rig.dispatch(echo, { text: 'new' }))).state, 'completed', 'new tasks run');
+    assert.equal(await cancelTask(rig.services, held), 'canceling');
+    assert.equal((await rig.ended(held, 5_000)).state, 'canceled', 'cancels are heard again');
   });
-  assert.deepEqual(ended.result, { outlived: true });
-  assert.equal((await rig.ended(next)).state, 'completed', 'its successor runs');
-  assert.equal((await rig.row(held)).state, 'running', 'the other one was not disturbed');
-  assert.equal((await rig.ended(await rig.dispatch(echo, { text: 'new' }))).state, 'completed', 'new tasks run');
-  assert.equal(await cancelTask(rig.services, held), 'canceling');
-  assert.equal((await rig.ended(held, 5_000)).state, 'canceled', 'cancels are heard again');
-});
+}
 
 describe('Redis is stopped and started', { skip: missing('redis-server') }, () => {
   test('tasks run that were dispatched before, meanwhile and after', async (t) => {
