@@ -70,11 +70,15 @@ function serverFactory(services: Services) {
     });
 }
 
+/** Segments of letters, digits and dashes: what paths of the API are made of. */
+const PLAIN_PATH = /^(\/[\w-]+)+$/;
+
 /** An API path that lacks its slash is sent on, with its method and body (spec: core, request parsing); anything else is not found. */
 function registerNotFound(app: FastifyInstance): void {
   app.setNotFoundHandler((request, reply) => {
     const [path = '', query] = request.url.split('?', 2);
-    if (!path.startsWith(API_ROOT) || path.endsWith('/')) return sendJson(reply.code(404), { detail: 'Not found.' });
+    if (!path.startsWith(API_ROOT) || path.endsWith('/') || !PLAIN_PATH.test(path))
+      return sendJson(reply.code(404), { detail: 'Not found.' });
     const bodyless = request.method === 'GET' || request.method === 'HEAD';
     return reply.redirect(query === undefined ? `${path}/` : `${path}/?${query}`, bodyless ? 301 : 308);
   });

@@ -34,7 +34,8 @@ const pythonName = (value: unknown): string =>
 /** Parses a request's body by the fields' wire types. Throws ValidationError with every problem found, in Pulp's shape. */
 export function parseBody(body: unknown, rules: BodyRules): Record<string, unknown> {
   const given = named(body ?? {}, rules);
-  const errors: FieldErrors = {};
+  // Without a prototype: `__proto__` is a name like any other.
+  const errors: FieldErrors = Object.create(null) as FieldErrors;
   const parsed: Record<string, unknown> = {};
   for (const name of Object.keys(given)) {
     const field = Object.hasOwn(rules.fields, name) ? rules.fields[name] : undefined;
