@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { ADMIN } from './core/bootstrap.ts';
 import { startHeartbeat } from './core/tasks/heartbeat.ts';
+import { startSweeper } from './core/tasks/sweeper.ts';
 import { prepareDataFolder } from './data-folder.ts';
 import { createApp } from './http/app.ts';
 import { verifyPassword } from './lib/password-hash.ts';
@@ -40,6 +41,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     const app = await createApp(services);
     const url = await app.listen({ host: config.HOST, port: config.PORT });
     const heartbeats = [await startHeartbeat(services, 'api'), await startHeartbeat(services, 'content')];
+    const sweeper = startSweeper(services);
     log.info({ url }, 'server listens');
     warnOfDefaultPassword(services).catch((error: unknown) => log.warn({ err: error }, 'password of admin could not be checked'));
     return {
@@ -53,6 +55,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
           app.server.closeAllConnections();
           await closed;
         }
+        await sweeper.stop();
         for (const heartbeat of heartbeats) await heartbeat.stop();
         await services.close();
       },
