@@ -70,7 +70,11 @@ describe('a sync', () => {
 
   it('gets nothing that the server has for a second repository, whatever the remote', async () => {
     for (const n of [1, 2, 3]) upstream.put('again', image(`again-${n}`), `tag-${n}`);
-    upstream.put('again', multiPlatformOf(['linux/amd64', 'linux/arm64'], ({ architecture }) => ({ labels: { architecture } })), 'multi');
+    upstream.put(
+      'again',
+      multiPlatformOf(['linux/amd64', 'linux/arm64'], ({ architecture }) => ({ labels: { architecture } })),
+      'multi',
+    );
     await rig.sync(await rig.repository(), await rig.remote({ url: upstream.url, upstream_name: 'again' }));
     upstream.requests.reset();
     const second = await rig.repository();
@@ -79,9 +83,7 @@ describe('a sync', () => {
     assert.equal(change(task, 'added').tag, 4);
     assert.equal(change(task, 'added').manifest, 6);
     assert.deepEqual(upstream.requests.counts(), { 'GET ping': 1, 'GET tags': 1, 'HEAD manifest': 4 });
-    const [sources] = await column<number>(
-      sql`select count(*) as value from remote_content where remote_id = ${remote}::uuid`,
-    );
+    const [sources] = await column<number>(sql`select count(*) as value from remote_content where remote_id = ${remote}::uuid`);
     assert.equal(sources, change(task, 'added').blob);
   });
 

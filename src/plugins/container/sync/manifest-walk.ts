@@ -204,7 +204,7 @@ export class ManifestWalk {
   }
 
   #child(child: ChildDescriptor, way: Way): Promise<WalkedManifest> {
-    return syncing(`manifest ${child.digest}, listed by ${way.ancestors.at(-1)}`, this.#options.signal, async () => {
+    return syncing(`manifest ${child.digest} of index ${way.ancestors.at(-1)}`, this.#options.signal, async () => {
       await way.progress.reporting(this.#options.signal, async () => {
         if (way.ancestors.includes(child.digest)) throw new NestedIndexError(`index ${child.digest} contains itself`);
         if (isIndex(child) && way.ancestors.length >= MAX_INDEX_DEPTH) {

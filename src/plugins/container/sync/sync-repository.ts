@@ -10,6 +10,7 @@ import { tagsOfLatest } from './known-content.ts';
 import { type ContainerRemote, loadContainerRemote } from './load-container-remote.ts';
 import { ManifestSignatures } from './manifest-signatures.ts';
 import { ReferenceRounds } from './reference-rounds.ts';
+import { companionSubject } from './reference-selection.ts';
 import { SyncRun } from './sync-run.ts';
 
 export interface SyncOptions {
@@ -80,7 +81,7 @@ async function fetchSelected(
   const companionsDecide = options.signed_only && !signatures;
   const rounds = new ReferenceRounds({ context, remote, registry, latest, companionsDecide, signal });
   const subjects = await rounds.subjects();
-  const wants = (digest: Digest) => !subjects || subjects.has(digest);
+  const wants = (digest: Digest, tag = '') => !subjects || subjects.has(digest) || companionSubject(tag) !== undefined;
   const run = new SyncRun({
     context,
     remote,

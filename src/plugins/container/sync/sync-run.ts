@@ -42,8 +42,8 @@ export interface SyncRunOptions {
   readonly latest: ReadonlyMap<string, KnownTag>;
   readonly signatures: ManifestSignatures | undefined;
   readonly signedOnly: boolean;
-  /** Whether a tag of this digest is wanted. */
-  readonly wants: (digest: Digest) => boolean;
+  /** Whether a manifest of this digest is wanted, under this tag or under none. */
+  readonly wants: (digest: Digest, tag?: string) => boolean;
   /** The report of fetched blobs. */
   readonly downloads: Progress;
   readonly stop: AbortController;
@@ -157,6 +157,7 @@ export class SyncRun {
     const what = 'tag' in reference ? `tag "${reference.tag}"` : `manifest ${reference.digest}`;
     return syncing(`${what} of ${this.#place}`, this.#options.signal, async () => {
       if ('tag' in reference) return this.#syncTag(reference, progress);
+      if (!this.#options.wants(reference.digest)) return;
       const walked = await this.#walk.reference(reference.digest, undefined, progress);
       if (walked.accepted) this.#declared.push({ kind: 'root', digest: walked.digest });
     });
@@ -167,7 +168,7 @@ export class SyncRun {
     const { tag } = reference;
     progress.begin();
     const found = await progress.reporting(signal, () => this.#resolve(reference));
-    if (!found || !wants(found.digest)) {
+    if (!found || !wants(found.digest, tag)) {
       progress.end();
       return;
     }
