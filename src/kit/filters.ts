@@ -43,6 +43,8 @@ export interface Filter {
   readonly where: (values: readonly string[], request: ApiRequest) => Promise<Sql> | Sql;
   /** Runs user-made patterns: the list gets a time limit. */
   readonly slow?: true;
+  /** Several values are given by repeating the parameter, not by a comma list. */
+  readonly repeated?: true;
 }
 
 /** A value that a filter does not take: 400 with the message under the filter's name. */
@@ -187,6 +189,7 @@ export function choiceFilter(col: string, words: readonly string[], kind: 'one' 
   const json = { type: 'string', enum: words };
   return {
     json: kind === 'one' ? json : { type: 'array', items: json },
+    ...(kind === 'repeated' ? { repeated: true as const } : {}),
     where: (values) => {
       const given = kind === 'many' ? commas(values) : kind === 'repeated' ? values : [last(values)];
       const wrong = given.find((word) => !known.has(word));

@@ -84,15 +84,15 @@ function placeOf(resource: Resource): Place {
 const pathParameter = (name: string): Parameter => ({ in: 'path', name, required: true, schema: { type: 'string' } });
 
 function listParameters(resource: Resource, filters: ReadonlyMap<string, Filter>): Parameter[] {
-  const array = (name: string, schema: Parameter['schema']): Parameter => ({
+  const array = (name: string, schema: Parameter['schema'], repeated = false): Parameter => ({
     in: 'query',
     name,
     schema,
-    ...(schema.type === 'array' ? { explode: false, style: 'form' } : {}),
+    ...(schema.type === 'array' ? { explode: repeated, style: 'form' } : {}),
   });
   const names = Object.keys(resource.ordering).flatMap((name) => [name, `-${name}`]);
   return [
-    ...[...filters].map(([name, filter]) => array(name, filter.json)),
+    ...[...filters].map(([name, filter]) => array(name, filter.json, filter.repeated)),
     { in: 'query', name: 'limit', schema: { type: 'integer' }, description: 'Size of a page; 100 by default.' },
     { in: 'query', name: 'offset', schema: { type: 'integer' }, description: 'Rows before the page.' },
     array('ordering', { type: 'array', items: { type: 'string', enum: names } }),

@@ -1,13 +1,11 @@
 import { sql } from '../../db/sql.ts';
-import type { Field, Resource } from '../../kit/define-resource.ts';
+import type { Resource } from '../../kit/define-resource.ts';
 import { choiceFilter } from '../../kit/filters.ts';
 import { genericBaseFields } from '../generic-fields.ts';
 import { REMOTE_FILTERS, REMOTE_ORDERING, remoteFields } from './remote-fields.ts';
 
 /** Every type that the contract names: a client may ask for any. */
 const TYPES = ['container.container', 'container.pull-through', 'file.file', 'file.git', 'ostree.ostree'];
-
-const { policy, ...fields } = remoteFields(['immediate', 'on_demand', 'streamed']);
 
 /** All remotes of all types, with what they have in common. */
 export const genericRemote: Resource = {
@@ -18,7 +16,7 @@ export const genericRemote: Resource = {
   component: 'GenericRemote',
   title: ['remote', 'remotes'],
   description: 'Remotes of every type.',
-  fields: { ...genericBaseFields('remotes'), ...fields, policy: { ...(policy as Field), default: undefined } },
+  fields: { ...genericBaseFields('remotes'), ...remoteFields(['immediate', 'on_demand', 'streamed']) },
   filters: {
     ...REMOTE_FILTERS,
     pulp_type: choiceFilter('m.pulp_type', TYPES),

@@ -34,7 +34,9 @@ const STATUS_RESPONSE: Component = {
       database_connection: object({ connected: BOOLEAN }),
       redis_connection: object({ connected: BOOLEAN }),
       storage: object({ total: bytes, used: bytes, free: bytes }),
-      content_settings: object({ content_origin: { type: ['string', 'null'] }, content_path_prefix: STRING }),
+      content_settings: object({ content_origin: { type: ['string', 'null'] }, content_path_prefix: STRING }, [
+        'content_path_prefix',
+      ]),
       domain_enabled: BOOLEAN,
     },
     [

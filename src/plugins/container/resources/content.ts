@@ -19,6 +19,9 @@ const MEDIA_TYPES = [
   'application/vnd.oci.image.manifest.v1+json',
 ];
 
+/** Of the manifest that is `d`. */
+const mediaType = choiceFilter('d.media_type', MEDIA_TYPES, 'repeated');
+
 const shared = {
   kind: 'content',
   plugin: 'container',
@@ -85,7 +88,7 @@ export const manifest = defineResource({
   },
   filters: {
     ...CONTENT_FILTERS,
-    media_type: choiceFilter('d.media_type', MEDIA_TYPES, 'repeated'),
+    media_type: mediaType,
     is_bootable: booleanFilter('d.is_bootable'),
     is_flatpak: booleanFilter('d.is_flatpak'),
   },
@@ -132,9 +135,9 @@ export const tag = defineResource({
       (digests) => sql`d.tagged_manifest_id in (select t.id from container_manifest t where t.digest = any(${digests}))`,
     ),
     media_type: {
-      json: { type: 'array', items: { type: 'string', enum: MEDIA_TYPES } },
-      where: (values, request) =>
-        sql`d.tagged_manifest_id in (select d.id from container_manifest d where ${choiceFilter('d.media_type', MEDIA_TYPES, 'repeated').where(values, request)})`,
+      ...mediaType,
+      where: async (values, request) =>
+        sql`d.tagged_manifest_id in (select d.id from container_manifest d where ${await mediaType.where(values, request)})`,
     },
   },
   ordering: contentOrdering(['name']),

@@ -1,7 +1,6 @@
 import { sql } from '../../../db/sql.ts';
 import { defineResource } from '../../../kit/define-resource.ts';
 import { NAME_LOOKUPS } from '../../../kit/filters.ts';
-import { labelFilter } from '../../../kit/labels.ts';
 import { baseFields } from '../../../kit/serialize.ts';
 import { tableStore } from '../../../kit/store.ts';
 import { labels, text } from '../../../kit/wire.ts';
@@ -18,7 +17,6 @@ export const containerNamespace = defineResource({
     name: { wire: text(), required: true, unique: true, lookups: NAME_LOOKUPS, description: 'A unique name for this namespace.' },
     pulp_labels: { wire: labels(), description: 'Labels: text by key.' },
   },
-  filters: { pulp_label_select: labelFilter() },
   ordering: {
     name: 'm.name',
     pk: 'm.id',
