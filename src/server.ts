@@ -42,7 +42,6 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
     const url = await app.listen({ host: config.HOST, port: config.PORT });
     const heartbeats = [await startHeartbeat(services, 'api'), await startHeartbeat(services, 'content')];
     const sweeper = startSweeper(services);
-    log.info({ url }, 'server listens');
     warnOfDefaultPassword(services).catch((error: unknown) => log.warn({ err: error }, 'password of admin could not be checked'));
     return {
       url,

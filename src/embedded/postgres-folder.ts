@@ -3,6 +3,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import {
   chownSync,
   existsSync,
+  lchownSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -11,6 +12,7 @@ import {
   realpathSync,
   renameSync,
   rmSync,
+  statSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -94,7 +96,8 @@ function worksIn(pid: number, data: string): boolean {
 
 function run(program: string, args: readonly string[], options: ReturnType<typeof spawnOptions>, input = ''): void {
   const { status, error, stdout, stderr } = spawnSync(program, args, { ...options, input, encoding: 'utf8' });
-  if (status === 0) return;
+  // A single-user server goes on after a statement that fails, and exits with 0.
+  if (status === 0 && !/\b(ERROR|FATAL|PANIC):/.test(stderr)) return;
   const output = error?.message ?? `${stdout}\n${stderr}`.trim().split('\n').slice(-5).join('; ');
   throw new EmbeddedPostgresError(`the embedded PostgreSQL could not be set up: ${output}`);
 }
@@ -113,45 +116,40 @@ function dataArgumentFor(data: string, account: Account | undefined): string {
   );
 }
 
-/** Makes the data directory aside and renames it when it is whole, so that a start that is killed leaves none behind. */
-function createData(folder: string, data: string, password: string, log: Logger): void {
+const INITDB = [
+  '--username=postgres',
+  '--auth-local=reject',
+  '--auth-host=scram-sha-256',
+  '--data-checksums',
+  '--encoding=UTF8',
+].concat(['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8']);
+
+/** Fills an empty folder with a database cluster: the superuser's password, the application's role and its database. */
+function initialise(data: string, password: string, log: Logger): void {
   const account = accountFor(data);
   const program = findProgram(account, log);
+  if (account) chownSync(data, account.uid, account.gid);
+  const argument = dataArgumentFor(data, account);
+  const options = spawnOptions(account, data);
+  run(program.path('initdb'), ['-D', argument, ...INITDB], options);
+  const statements = [
+    `alter role postgres password '${password}'`,
+    `create role deckle login password '${applicationPassword(password)}'`,
+    'create database deckle owner deckle',
+  ];
+  run(program.path('postgres'), ['--single', '-D', argument, 'postgres'], options, `${statements.join('\n')}\n`);
+}
+
+/** Makes the data directory aside and renames it when it is whole, so that a start that is killed leaves none behind. */
+function createData(folder: string, data: string, password: string, log: Logger): void {
   const fresh = mkdtempSync(`${data}.new-${process.pid}-`);
-  if (account) chownSync(fresh, account.uid, account.gid);
-  const argument = dataArgumentFor(fresh, account);
-  const options = spawnOptions(account, fresh);
-  run(
-    program.path('initdb'),
-    [
-      '-D',
-      argument,
-      '-U',
-      'postgres',
-      '--auth-local=reject',
-      '--auth-host=scram-sha-256',
-      '--data-checksums',
-      '--encoding=UTF8',
-    ].concat(['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8']),
-    options,
-  );
-  run(
-    program.path('postgres'),
-    ['--single', '-D', argument, 'postgres'],
-    options,
-    [
-      `alter role postgres password '${password}'`,
-      `create role deckle login password '${applicationPassword(password)}'`,
-      'create database deckle owner deckle',
-      '',
-    ].join('\n'),
-  );
   try {
+    initialise(fresh, password, log);
     renameSync(fresh, data);
   } catch (error) {
     rmSync(fresh, { recursive: true });
-    if (!existsSync(join(data, 'PG_VERSION'))) throw error; // else another start was faster
-    return;
+    if (existsSync(join(data, 'PG_VERSION'))) return; // Another start was faster.
+    throw error;
   }
   log.info({ folder }, 'embedded PostgreSQL created');
 }
@@ -164,6 +162,13 @@ function removeLeftovers(folder: string): void {
   }
 }
 
+/** Gives data that root has copied or restored to the account that runs PostgreSQL. */
+function giveTo(account: Account, data: string): void {
+  chownSync(data, account.uid, account.gid);
+  for (const name of readdirSync(data, { recursive: true, encoding: 'utf8' }))
+    lchownSync(join(data, name), account.uid, account.gid);
+}
+
 /** Opens the folder of an embedded PostgreSQL, making the data directory in it on the first start (half a second). */
 export async function openFolder(path: string, log: Logger): Promise<PostgresFolder> {
   mkdirSync(path, { recursive: true, mode: 0o700 });
@@ -172,5 +177,6 @@ export async function openFolder(path: string, log: Logger): Promise<PostgresFol
   const data = join(path, 'data');
   if (!existsSync(join(data, 'PG_VERSION'))) createData(path, data, password, log);
   const account = accountFor(data);
+  if (account && statSync(data).uid !== account.uid) giveTo(account, data);
   return { path, data, account, password, program: findProgram(account, log), dataArgument: dataArgumentFor(data, account) };
 }

@@ -90,14 +90,16 @@ function sameTree(from: string, to: string): boolean {
   });
 }
 
-/** Copies the binaries to a folder that only we can write and everybody can read. Undefined where a stranger sits in that place. */
-function copyTo(parent: string, native: string): string | undefined {
+/** Copies the binaries to a folder that only we (or root) can write and everybody can read. Undefined where a stranger sits in that place. */
+function copyTo(parent: string, native: string, log: Logger): string | undefined {
   const { version } = JSON.parse(readFileSync(join(native, '../package.json'), 'utf8')) as { version: string };
   const target = join(parent, `deckle-postgres-${version}`);
   const present = lstatSync(target, { throwIfNoEntry: false });
   if (present) {
-    if (!present.isDirectory() || present.uid !== process.getuid?.() || (present.mode & 0o022) !== 0) return undefined;
+    const trusted = present.uid === 0 || present.uid === process.getuid?.();
+    if (!present.isDirectory() || !trusted || (present.mode & 0o022) !== 0) return undefined;
     if (sameTree(native, target)) return target;
+    if (present.uid !== process.getuid?.()) return undefined;
     renameSync(target, mkdtempSync(`${target}.old-`));
   }
   const fresh = mkdtempSync(`${target}.new-`);
@@ -111,6 +113,7 @@ function copyTo(parent: string, native: string): string | undefined {
     rmSync(fresh, { recursive: true });
     if (!sameTree(native, target)) throw error;
   }
+  log.info({ folder: target }, 'programs of the embedded PostgreSQL copied to where the user that runs them can read them');
   return target;
 }
 
@@ -127,11 +130,8 @@ export function findProgram(account: Account | undefined, log: Logger): Postgres
   // ENOENT is the loader that is missing (a system without glibc): no copy would run either.
   if ((run.error as NodeJS.ErrnoException | undefined)?.code !== 'ENOENT') {
     for (const parent of ['/var/tmp', tmpdir()]) {
-      const folder = copyTo(parent, native);
-      if (folder && tryRun(folder, account).status === 0) {
-        log.info({ folder }, 'programs of the embedded PostgreSQL copied to where the user that runs them can read them');
-        return program(folder);
-      }
+      const folder = copyTo(parent, native, log);
+      if (folder && tryRun(folder, account).status === 0) return program(folder);
     }
   }
   const reason = run.error?.message ?? run.stderr.trim();

@@ -144,7 +144,7 @@ describe("on a database of one's own", () => {
 
   test('rotate-keys waits until nobody is at work', async () => {
     const server = runDeckle(['server'], { ...env, PORT: String(await freePort()) });
-    await eventually('the server listens', () => server.output().includes('server listens'));
+    await eventually('the server listens', () => server.output().includes('Server listening'));
     const keys = await readFile(join(dataDir, 'keys', 'secrets.key'), 'utf8');
     const refused = await outcome(['rotate-keys'], env);
     assert.equal(refused.code, 1);
