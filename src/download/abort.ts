@@ -1,9 +1,11 @@
 import { setMaxListeners } from 'node:events';
 
-/**
- * Calls `listener` with the signal's reason when it is aborted; the function it returns takes that back. One task's signal
- * serves thousands of requests, so Node's warning about more than ten listeners is put off for it.
- */
+/** One task's signal serves thousands of requests: Node's warning about more than ten listeners is put off for it. */
+export function shareSignal(signal: AbortSignal | undefined): void {
+  if (signal) setMaxListeners(0, signal);
+}
+
+/** Calls `listener` with the signal's reason when it is aborted; the function it returns takes that back. */
 export function onAbort(signal: AbortSignal | undefined, listener: (reason: Error) => void): () => void {
   if (!signal) return () => undefined;
   const call = (): void => listener(reasonOf(signal));
@@ -11,7 +13,7 @@ export function onAbort(signal: AbortSignal | undefined, listener: (reason: Erro
     call();
     return () => undefined;
   }
-  setMaxListeners(0, signal);
+  shareSignal(signal);
   signal.addEventListener('abort', call, { once: true });
   return () => signal.removeEventListener('abort', call);
 }

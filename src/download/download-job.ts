@@ -14,7 +14,7 @@ import { checksumError, Resume } from './resume.ts';
 import { withRetries } from './retry.ts';
 import { SlowBody } from './slow-body.ts';
 import type { ChecksumName, Downloaded } from './upstream.ts';
-import type { UpstreamError } from './upstream-error.ts';
+import { UpstreamError } from './upstream-error.ts';
 
 /** One file to fetch, in plain values: this is what a thread is sent. */
 export interface DownloadJob {
@@ -55,7 +55,7 @@ export async function runDownload(job: DownloadJob, context: JobContext): Promis
         await fetchInto(file, job, context);
         return file.finish();
       } catch (error) {
-        if (!file.resumable(error)) file.restart();
+        if (error instanceof UpstreamError && !file.resumable(error)) file.restart();
         throw error;
       }
     });
@@ -103,12 +103,12 @@ class HashedFile {
   }
 
   /** Whether what is there may be kept for the next try: not after bytes that turned out wrong. */
-  resumable(error: unknown): boolean {
-    const kind = (error as Partial<UpstreamError>).kind;
+  resumable({ kind }: UpstreamError): boolean {
     return kind !== 'checksum' && kind !== 'size' && kind !== 'protocol' && this.resume.received > 0;
   }
 
   restart(): void {
+    if (this.resume.received === 0) return;
     this.resume.restart();
     this.#hashes = this.#freshHashes();
     ftruncateSync(this.#fd, 0);

@@ -63,6 +63,9 @@ export function upstreamErrorOf(error: unknown, context: FailureContext): unknow
   if (isBroken(code)) return make('connection', `The upstream closed the connection without an answer to ${shown}`);
   if (code === 'EHOSTUNREACH' || code === 'ENETUNREACH' || code === 'EADDRNOTAVAIL')
     return connect('connection', failure.message);
+  if (/^Proxy .*\b407\b/.test(failure.message)) {
+    return make('protocol', `The proxy refuses the way to ${url.host} (407): its user name or password is missing or wrong`);
+  }
   if (code.startsWith('UND_ERR_')) return make('connection', `The request of ${shown} failed: ${failure.message}`);
   return error;
 }

@@ -6,7 +6,7 @@ import packageFile from '../../package.json' with { type: 'json' };
 import { algorithmOf, hexOf } from '../lib/digest.ts';
 import { type Limiter, limitConcurrency } from '../lib/limit-concurrency.ts';
 import { DigestMismatchError, verifiedStream } from '../lib/verified-stream.ts';
-import { abortScope, onAbort } from './abort.ts';
+import { abortScope, onAbort, shareSignal } from './abort.ts';
 import { openBody, statusError } from './body-stream.ts';
 import { decodeBody } from './decode.ts';
 import { openDispatcher, tlsOptionsOf } from './dispatcher.ts';
@@ -84,11 +84,13 @@ export class HttpUpstream implements Upstream {
   }
 
   request(request: SmallRequest): Promise<SmallResponse> {
+    shareSignal(request.signal);
     // A retry waits without a slot.
     return withRetries(this.#retry(request.signal), () => this.#slots(() => this.#answer(request), request.signal));
   }
 
   download(request: DownloadRequest): Promise<Downloaded> {
+    shareSignal(request.signal);
     const { path } = request.file;
     return this.#slots(
       () =>
@@ -100,6 +102,7 @@ export class HttpUpstream implements Upstream {
   }
 
   stream(request: VerifiedRequest): Promise<UpstreamStream> {
+    shareSignal(request.signal);
     return new Promise((resolve, reject) => {
       // The slot is held until the stream is closed; the promise above is settled as soon as there is a head.
       this.#slots(async () => {

@@ -204,8 +204,10 @@ const descriptorOf = (parsed: ParsedDescriptor): Descriptor & { readonly size: n
 });
 
 /** Each digest once, in first order. */
-const distinct = <T extends { readonly digest: Digest }>(descriptors: readonly T[]): T[] =>
-  [...new Map(descriptors.toReversed().map((one) => [one.digest, one])).values()].reverse();
+function distinct<T extends { readonly digest: Digest }>(descriptors: readonly T[]): T[] {
+  const seen = new Set<Digest>();
+  return descriptors.filter(({ digest }) => !seen.has(digest) && seen.add(digest));
+}
 
 type ParsedImage = Omit<z.output<typeof imageSchema>, 'config' | 'schemaVersion'> & { config: ParsedDescriptor | undefined };
 
