@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
 import { pino } from 'pino';
 import { type EmbeddedPostgres, startPostgres } from '../../src/embedded/postgres.ts';
-import { isAlive } from '../support/deckle-process.ts';
+import { isAlive } from '../../src/embedded/postgres-folder.ts';
 
 const log = pino({ level: 'silent' });
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { isAlive } from '../../src/embedded/postgres-folder.ts';
 import { eventually } from '../queue/eventually.ts';
-import { createInstallation, type DeckleProcess, type Installation, isAlive, runDeckle } from '../support/deckle-process.ts';
+import { createInstallation, type DeckleProcess, type Installation, runDeckle } from '../support/deckle-process.ts';
 
 const REPOSITORIES = '/pulp/api/v3/repositories/container/container/';
 const READY_MS = 10_000;

@@ -4,6 +4,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isAlive } from '../../src/embedded/postgres-folder.ts';
 import { eventually } from '../queue/eventually.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../src/deckle.ts');
@@ -59,15 +60,6 @@ export async function freePort(): Promise<number> {
   if (address === null || typeof address === 'string') throw new Error('no port');
   return address.port;
 }
-
-export const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-};
 
 /** A folder and a port for `deckle start`, used by one start after the other. */
 export interface Installation {
