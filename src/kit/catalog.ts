@@ -2,7 +2,7 @@ import type { Operation } from './api.ts';
 import type { Plugin } from './define-plugin.ts';
 import type { Resource } from './define-resource.ts';
 import type { TaskDefinition } from './define-task.ts';
-import { collectionPath, parseReference, pieces, prnType } from './names.ts';
+import { collectionPath, parseReference, prnType, resourceKey } from './names.ts';
 import { operationsOf } from './operations.ts';
 
 /** A kind of content, as hrefs and summaries need it: `container.blob` lives at `/pulp/api/v3/content/container/blobs/`. */
@@ -35,9 +35,6 @@ export interface Catalog {
   /** What an href or PRN names, or undefined. The row may not exist. */
   locate(reference: string): Located | undefined;
 }
-
-export const resourceKey = (resource: Resource): string =>
-  resource.nested ? `${resourceKey(resource.nested.parent)}/${resource.nested.segment}` : pieces(resource).join('/');
 
 /** Puts together what the plugins declare. Throws when two declare the same. */
 export function catalogOf(plugins: readonly Plugin[]): Catalog {

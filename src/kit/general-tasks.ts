@@ -1,10 +1,9 @@
 import { z } from 'zod';
 import { sql } from '../db/sql.ts';
-import { resourceKey } from './catalog.ts';
 import { uniqueViolation } from './conflicts.ts';
 import type { Columns, Resource, Row, Store } from './define-resource.ts';
 import { defineTask, type TaskContext, type TaskDefinition } from './define-task.ts';
-import { hrefOf, prnType } from './names.ts';
+import { hrefOf, prnType, resourceKey } from './names.ts';
 import { serialize } from './serialize.ts';
 
 /*

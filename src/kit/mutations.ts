@@ -3,12 +3,11 @@ import { v7 as uuid7 } from 'uuid';
 import { raw, sql } from '../db/sql.ts';
 import { type ApiReply, type ApiRequest, callerOf } from './api.ts';
 import { parseBody } from './body.ts';
-import { resourceKey } from './catalog.ts';
 import { UNIQUE_MESSAGE, uniqueViolation } from './conflicts.ts';
 import type { Columns, Resource, Row } from './define-resource.ts';
 import { type FieldErrors, ValidationError } from './errors.ts';
 import { generalCreate, generalDelete, generalMultiDelete, generalUpdate } from './general-tasks.ts';
-import { hrefOf, permissionOf, prnType } from './names.ts';
+import { hrefOf, permissionOf, prnType, resourceKey } from './names.ts';
 import { addressedRow, visibleRow } from './references.ts';
 import { serialize } from './serialize.ts';
 

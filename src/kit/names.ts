@@ -28,6 +28,10 @@ type Place = Pick<Resource, 'kind' | 'plugin' | 'endpoint'>;
 export const pieces = (resource: Place): string[] =>
   [resource.kind, resource.endpoint ? resource.plugin : '', resource.endpoint].filter((piece) => piece !== '');
 
+/** `remotes/container/container`, with `/versions` for rows below its members: what a resource is called in the catalog. */
+export const resourceKey = (resource: Resource): string =>
+  resource.nested ? `${resourceKey(resource.nested.parent)}/${resource.nested.segment}` : pieces(resource).join('/');
+
 /** `/pulp/api/v3/remotes/container/container/` */
 export const collectionPath = (resource: Place): string => `${API_ROOT}${pieces(resource).join('/')}/`;
 

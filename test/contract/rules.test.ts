@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Operation } from '../../src/kit/api.ts';
-import { apiOperations, catalogOf, resourceKey } from '../../src/kit/catalog.ts';
+import { apiOperations, catalogOf } from '../../src/kit/catalog.ts';
 import type { Field, Fields, Resource } from '../../src/kit/define-resource.ts';
 import { filtersOf } from '../../src/kit/list.ts';
-import { collectionPath, prnType } from '../../src/kit/names.ts';
+import { collectionPath, prnType, resourceKey } from '../../src/kit/names.ts';
 import { plugins } from '../../src/plugins.ts';
 
 const catalog = catalogOf(plugins);
