@@ -119,7 +119,7 @@ export async function findManifests(
 }
 
 async function touch(db: Database, ids: readonly string[]): Promise<void> {
-  if (ids.length > 0) await db.transaction((tx) => touchContent(tx, contentIds(ids)));
+  if (ids.length > 0) await touchContent(db, contentIds(ids));
 }
 
 /** The digests of all manifests among and below the given units. */
