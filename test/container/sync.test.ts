@@ -204,6 +204,20 @@ describe('a sync', () => {
     assert.equal(await rig.services.storage.size(row?.file ?? ''), layer.size);
   });
 
+  it('opens the secrets of the remote', async (test) => {
+    const guarded = await startUpstream({ auth: { scheme: 'bearer', username: 'reader', password: 'p:ss wörd' } });
+    test.after(() => guarded.stop());
+    guarded.put('app', image('guarded'), 'v1');
+    const right = await rig.remote({ url: guarded.url, username: 'reader', password: 'p:ss wörd' });
+    assert.equal(change(await rig.sync(await rig.repository(), right), 'added').tag, 1);
+    const wrong = await rig.sync(
+      await rig.repository(),
+      await rig.remote({ url: guarded.url, username: 'reader', password: 'topsecret' }),
+    );
+    assert.match(wrong.error?.description ?? '', /401/);
+    assert.ok(!JSON.stringify(wrong).includes('topsecret'));
+  });
+
   it('works on the same content in two repositories at once', async () => {
     for (let n = 0; n < 120; n += 1) upstream.put('twice', image(`twice-${n}`, `twice-${n % 5}`), `tag-${n}`);
     const remote = await rig.remote({ url: upstream.url, upstream_name: 'twice' });
