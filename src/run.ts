@@ -48,7 +48,7 @@ export function failureText(error: unknown): string {
 
 /** Says why the program cannot go on, and ends it. */
 export function fail(error: unknown): never {
-  process.stderr.write(`deckle: ${failureText(error)}\n`);
+  if (!(error instanceof ChildFailedError && error.explained)) process.stderr.write(`deckle: ${failureText(error)}\n`);
   process.exit(1);
 }
 
@@ -86,5 +86,5 @@ export async function runUntilStopped(log: Logger, start: () => Promise<Running>
     fail(error);
   }
   log.info('stopped');
-  process.exit(0);
+  process.exit(); // with process.exitCode, where something had gone wrong
 }

@@ -101,7 +101,7 @@ Deckle is ready at ${url} (after ${seconds} s)
 export async function start(config: Config, log: Logger, module: string): Promise<Running> {
   const print = (text: string) => void process.stdout.write(text);
   const running: Running[] = [];
-  // Last started, first stopped; all processes at once, then the database.
+  // All processes at once; the database, which they use to the end, after them.
   const stopProcesses = async () => void (await Promise.all(running.map((child) => child.stop())));
   prepareDataFolder(config.DATA_DIR);
   const postgres = config.DATABASE_URL
@@ -111,6 +111,7 @@ export async function start(config: Config, log: Logger, module: string): Promis
         log,
         onGivenUp: (error) => {
           log.fatal({ err: error }, 'the embedded PostgreSQL cannot be started again; stopping everything');
+          process.exitCode = 1;
           process.kill(process.pid, 'SIGTERM');
         },
       });

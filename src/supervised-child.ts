@@ -11,9 +11,15 @@ const LONGEST_PAUSE_MS = 30_000;
 /** A process that lived this long had started well: the next pause is a short one again. */
 const LIVED_WELL_MS = 60_000;
 
-/** A process that ended before it was ready. It has said why itself. */
+/** A process that ended before it was ready. */
 export class ChildFailedError extends Error {
   override readonly name = 'ChildFailedError';
+  /** Whether it has said why, on stderr; a process that was killed has not. */
+  readonly explained: boolean;
+  constructor(name: string, { exitCode, signalCode }: ChildProcess) {
+    super(`the ${name} did not start (${signalCode ?? `exit status ${exitCode}`})`);
+    this.explained = exitCode === 1;
+  }
 }
 
 export interface ChildOptions {
@@ -36,7 +42,7 @@ async function whenReady(child: ChildProcess, name: string): Promise<void> {
     child.once('exit', () => resolve(false));
     child.once('error', () => resolve(false));
   });
-  if (!(await ready) || hasEnded(child)) throw new ChildFailedError(`the ${name} did not start; see its message above`);
+  if (!(await ready) || hasEnded(child)) throw new ChildFailedError(name, child);
 }
 
 /**

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { test } from 'node:test';
-import { ConfigError, readConfig } from '../src/config.ts';
+import { ConfigError, readConfig, settingsTable } from '../src/config.ts';
 
 test('an empty environment is a complete configuration', () => {
   const config = readConfig({});
@@ -47,4 +48,14 @@ test('sha256 cannot be taken out of the checksums', () => {
     () => readConfig({ PULP_ALLOWED_CONTENT_CHECKSUMS: 'md5' }),
     /PULP_ALLOWED_CONTENT_CHECKSUMS: must contain sha256/,
   );
+});
+
+test('the README has a row for every setting, as it is', () => {
+  const rows = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+    .split('\n')
+    .filter((line) => /^\| `[A-Z_]+` \|/.test(line));
+  const expected = settingsTable().map(
+    ({ name, fallback, description }) => `| \`${name}\` | ${fallback && `\`${fallback}\``} | ${description} |`,
+  );
+  assert.deepEqual(rows, expected);
 });

@@ -28,21 +28,24 @@ async function takeLock(server: EmbeddedPostgres, folder: string): Promise<pg.Cl
     keepAlive: true,
   });
   client.on('error', () => undefined); // `end` follows
-  await client.connect();
-  for (let tries = 1; ; tries += 1) {
-    const { rows } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1) as taken', [LOCK]);
-    if (rows[0]?.taken) return client;
-    if (tries === LOCK_TRIES) break;
-    await delay(RETRY_MS);
+  try {
+    await client.connect();
+    for (let tries = 1; tries <= LOCK_TRIES; tries += 1) {
+      const { rows } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1) as taken', [LOCK]);
+      if (rows[0]?.taken) return client;
+      await delay(RETRY_MS);
+    }
+    const { rows } = await client.query<{ application_name: string }>(
+      `select application_name from pg_locks join pg_stat_activity using (pid)
+       where locktype = 'advisory' and granted and objid = $1`,
+      [LOCK],
+    );
+    const holder = rows[0]?.application_name.replace('supervisor', 'process') ?? 'another process';
+    throw new AlreadyRunningError(`Deckle already runs on ${folder} (${holder}); stop it first, or choose another DATA_DIR`);
+  } catch (error) {
+    await client.end().catch(() => undefined);
+    throw error;
   }
-  const { rows } = await client.query<{ application_name: string }>(
-    `select application_name from pg_locks join pg_stat_activity using (pid)
-     where locktype = 'advisory' and granted and objid = $1`,
-    [LOCK],
-  );
-  await client.end();
-  const holder = rows[0]?.application_name.replace('supervisor', 'process') ?? 'another process';
-  throw new AlreadyRunningError(`Deckle already runs on ${folder} (${holder}); stop it first, or choose another DATA_DIR`);
 }
 
 /**
