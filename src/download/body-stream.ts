@@ -1,14 +1,13 @@
 import type { Dispatcher } from 'undici';
 import { abortScope } from './abort.ts';
 import { responseHeaders } from './exchange.ts';
-import { statusText, totalTimeoutError, upstreamErrorOf } from './failure.ts';
+import { statusError, totalTimeoutError, upstreamErrorOf } from './failure.ts';
 import type { Hop } from './redirect.ts';
 import { followRedirect, isRedirect, MAX_REDIRECTS, tooManyRedirects } from './redirect.ts';
 import type { Timeouts } from './remote-settings.ts';
 import type { Resume } from './resume.ts';
 import { SlowBody } from './slow-body.ts';
 import type { ResponseHeaders } from './upstream.ts';
-import { publicUrl, UpstreamError } from './upstream-error.ts';
 
 export interface StreamContext {
   readonly dispatcher: Dispatcher;
@@ -51,13 +50,6 @@ export async function openBody(context: StreamContext, first: Hop, resume: Resum
     throw error;
   }
 }
-
-export const statusError = (status: number, reason: string, headers: ResponseHeaders, url: string): UpstreamError =>
-  new UpstreamError('status', publicUrl(url), statusText(status, reason, url), {
-    status,
-    challenge: headers['www-authenticate'],
-    retryAfter: headers['retry-after'],
-  });
 
 async function ask(context: StreamContext, { url, headers }: Hop): Promise<Dispatcher.ResponseData> {
   context.checkUrl(url);

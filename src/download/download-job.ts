@@ -1,11 +1,10 @@
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:fs';
-import { algorithmOf, type Digest, hexOf } from '../lib/digest.ts';
+import type { DigestAlgorithm } from '../lib/digest.ts';
 import { onAbort } from './abort.ts';
-import { statusError } from './body-stream.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { TlsOptions } from './dispatcher.ts';
-import { totalTimeoutError, upstreamErrorOf } from './failure.ts';
+import { statusError, totalTimeoutError, upstreamErrorOf } from './failure.ts';
 import { NetworkPolicy, type NetworkRules } from './network-policy.ts';
 import { followRedirect, type Hop, isRedirect, MAX_REDIRECTS, tooManyRedirects } from './redirect.ts';
 import type { Timeouts } from './remote-settings.ts';
@@ -16,13 +15,18 @@ import { SlowBody } from './slow-body.ts';
 import type { ChecksumName, Downloaded } from './upstream.ts';
 import { UpstreamError } from './upstream-error.ts';
 
-/** One file to fetch, in plain values: this is what a thread is sent. */
+/**
+ * One file to fetch, in plain values: this is what a thread is sent. A thread loads neither undici nor zod, which would cost it
+ * more memory than its work: the digest is taken apart before.
+ */
 export interface DownloadJob {
   /** Connections are kept per upstream: they share its TLS and its policy. */
   readonly upstream: string;
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly digest: Digest;
+  readonly algorithm: DigestAlgorithm;
+  /** The expected digest. */
+  readonly hex: string;
   readonly size: number | undefined;
   readonly checksums: readonly ChecksumName[];
   readonly path: string;
@@ -96,8 +100,8 @@ class HashedFile {
     this.resume.finish(this.url);
     const checksums: Partial<Record<ChecksumName, string>> = {};
     for (const [name, hash] of this.#hashes) checksums[name] = hash.digest('hex');
-    const actual = checksums[algorithmOf(this.#job.digest)];
-    const expected = hexOf(this.#job.digest);
+    const actual = checksums[this.#job.algorithm];
+    const expected = this.#job.hex;
     if (actual !== expected) throw checksumError(this.url, expected, String(actual));
     return { size: this.resume.received, checksums };
   }
@@ -108,10 +112,9 @@ class HashedFile {
   }
 
   restart(): void {
-    if (this.resume.received === 0) return;
-    this.resume.restart();
     this.#hashes = this.#freshHashes();
-    ftruncateSync(this.#fd, 0);
+    if (this.resume.received > 0) ftruncateSync(this.#fd, 0);
+    this.resume.restart();
   }
 
   close(): void {
@@ -119,7 +122,7 @@ class HashedFile {
   }
 
   #freshHashes(): Map<ChecksumName, Hash> {
-    const names = new Set<ChecksumName>([algorithmOf(this.#job.digest), ...this.#job.checksums]);
+    const names = new Set<ChecksumName>([this.#job.algorithm, ...this.#job.checksums]);
     return new Map([...names].map((name) => [name, createHash(name)]));
   }
 }

@@ -121,8 +121,8 @@ class SmallBody implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     this.#settle();
-    const [only] = this.#chunks;
-    const body = this.#chunks.length === 1 && only ? only : Buffer.concat(this.#chunks, this.#length);
+    // A copy: a chunk is a part of a read of 64 KiB, all of which a small body would keep from being freed.
+    const body = Buffer.concat(this.#chunks, this.#length);
     this.#resolve({ status: this.#status, reason: this.#reason, headers: this.#headers, body });
   }
 

@@ -1,4 +1,6 @@
+import { STATUS_CODES } from 'node:http';
 import type { Timeouts } from './remote-settings.ts';
+import type { ResponseHeaders } from './upstream.ts';
 import { publicUrl, UpstreamError } from './upstream-error.ts';
 
 /** What an UpstreamError's text needs to know of the request that failed. */
@@ -87,6 +89,10 @@ export const totalTimeoutError = (url: string, timeouts: Timeouts): UpstreamErro
     `${publicUrl(url)} took longer than the total timeout of ${seconds(timeouts.total)}`,
   );
 
-/** `404, message='Not Found', url='http://h/v2/NAME/tags/list'` */
-export const statusText = (status: number, reason: string, url: string): string =>
-  `${status}, message='${reason}', url='${publicUrl(url)}'`;
+/** A status that is no success, in Pulp's words: `404, message='Not Found', url='http://h/v2/NAME/tags/list'`. */
+export function statusError(status: number, reason: string, headers: ResponseHeaders, url: string): UpstreamError {
+  const shown = publicUrl(url);
+  const message = `${status}, message='${reason || (STATUS_CODES[status] ?? '')}', url='${shown}'`;
+  const facts = { status, challenge: headers['www-authenticate'], retryAfter: headers['retry-after'] };
+  return new UpstreamError('status', shown, message, facts);
+}

@@ -7,12 +7,13 @@ import { algorithmOf, hexOf } from '../lib/digest.ts';
 import { type Limiter, limitConcurrency } from '../lib/limit-concurrency.ts';
 import { DigestMismatchError, verifiedStream } from '../lib/verified-stream.ts';
 import { abortScope, onAbort, shareSignal } from './abort.ts';
-import { openBody, statusError } from './body-stream.ts';
+import { openBody } from './body-stream.ts';
 import { decodeBody } from './decode.ts';
 import { openDispatcher, tlsOptionsOf } from './dispatcher.ts';
 import type { DownloadJob } from './download-job.ts';
 import { downloadInThread } from './download-threads.ts';
 import { exchange } from './exchange.ts';
+import { statusError } from './failure.ts';
 import { NetworkPolicy, type NetworkRules } from './network-policy.ts';
 import { followRedirect, type Hop, isRedirect, MAX_REDIRECTS, tooManyRedirects, withoutSecrets } from './redirect.ts';
 import { concurrencyOf, ownHeadersOf, type RemoteSettings, type Timeouts, timeoutsOf, triesOf } from './remote-settings.ts';
@@ -86,18 +87,16 @@ export class HttpUpstream implements Upstream {
   request(request: SmallRequest): Promise<SmallResponse> {
     shareSignal(request.signal);
     // A retry waits without a slot.
-    return withRetries(this.#retry(request.signal), () => this.#slots(() => this.#answer(request), request.signal));
+    return withRetries(this.#retry(request.signal), () => this.#inSlot(request.signal, () => this.#answer(request)));
   }
 
   download(request: DownloadRequest): Promise<Downloaded> {
     shareSignal(request.signal);
     const { path } = request.file;
-    return this.#slots(
-      () =>
-        path === undefined || this.#settings.proxy_url !== null
-          ? this.#downloadHere(request)
-          : this.#downloadInThread(request, path),
-      request.signal,
+    return this.#inSlot(request.signal, () =>
+      path === undefined || this.#settings.proxy_url !== null
+        ? this.#downloadHere(request)
+        : this.#downloadInThread(request, path),
     );
   }
 
@@ -105,7 +104,7 @@ export class HttpUpstream implements Upstream {
     shareSignal(request.signal);
     return new Promise((resolve, reject) => {
       // The slot is held until the stream is closed; the promise above is settled as soon as there is a head.
-      this.#slots(async () => {
+      this.#inSlot(request.signal, async () => {
         const scope = this.#scope(request.signal);
         try {
           const { size, chunks } = await this.#verifiedBody(request, scope.signal);
@@ -117,13 +116,24 @@ export class HttpUpstream implements Upstream {
         } finally {
           scope.end();
         }
-      }, request.signal).catch(reject);
+      }).catch(reject);
     });
   }
 
   async close(): Promise<void> {
     this.#closed.abort(new UpstreamClosedError(`the connections to ${this.url.host} were closed`));
     await this.#dispatcher.destroy();
+  }
+
+  /**
+   * Runs when a connection is free. The limiter is not given the signal: a listener for each of thousands that wait costs more
+   * than their requests, and an abort ends those that run, so that the others come to their turn, and end, at once.
+   */
+  #inSlot<T>(signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> {
+    return this.#slots(() => {
+      signal?.throwIfAborted();
+      return run();
+    });
   }
 
   /** One try of a small request, with its redirects. */
@@ -162,7 +172,8 @@ export class HttpUpstream implements Upstream {
       upstream: this.#id,
       url: url.href,
       headers,
-      digest: request.digest,
+      algorithm: algorithmOf(request.digest),
+      hex: hexOf(request.digest),
       size: request.size,
       checksums: request.checksums ?? DEFAULT_CHECKSUMS,
       path,

@@ -72,6 +72,8 @@ export class NetworkPolicy {
   readonly #own: NetworkRules['ownAddresses'];
   /** The remote itself is on loopback, so its hops may be. */
   #loopback: boolean;
+  /** Origins whose written-out address was permitted: what was once, is later. */
+  readonly #permitted = new Set<string>();
 
   constructor(rules: NetworkRules) {
     const remote = new URL(rules.remoteUrl);
@@ -100,6 +102,7 @@ export class NetworkPolicy {
 
   /** Throws where the scheme is none of ours, or the URL names an address that is refused. Names are checked by `lookup`. */
   checkUrl(url: URL): void {
+    if (this.#permitted.has(url.origin)) return;
     if (url.protocol !== 'http:' && url.protocol !== 'https:') {
       throw new UpstreamError('redirect', url.protocol, `Only http and https are followed, not ${url.protocol}`);
     }
@@ -107,6 +110,7 @@ export class NetworkPolicy {
     if (isIP(host) === 0) return;
     const reason = this.refusal(host, host, portOf(url));
     if (reason !== undefined) throw refused(host, host, portOf(url), reason);
+    this.#permitted.add(url.origin);
   }
 
   /** `lookup` for net.connect and tls.connect to this port: resolves once, and gives out permitted addresses only. */
