@@ -162,14 +162,18 @@ export function openDatabase(url: string, options: { max: number; log: Logger })
     connectionTimeoutMillis: 10_000,
   });
   pool.on('error', (error) => options.log.warn({ err: error }, 'idle database connection lost'));
-  const prisma = new PrismaClient({ adapter: new PrismaPg(pool) });
+  // Made when it is first asked for: 10 MB that most workers never need.
+  let prisma: PrismaClient | undefined;
   return {
     ...runner(pool),
-    prisma,
+    get prisma() {
+      prisma ??= new PrismaClient({ adapter: new PrismaPg(pool) });
+      return prisma;
+    },
     transaction: (work) => inTransaction(pool, work),
     listen: (channel, handler, onConnection = () => undefined) => listen(url, channel, handler, onConnection, options.log),
     close: async () => {
-      await prisma.$disconnect();
+      await prisma?.$disconnect();
       await pool.end();
     },
   };

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { threadEntry } from '../lib/worker-entry.ts';
+import { THREAD_MEMORY, threadEntry } from '../lib/worker-entry.ts';
 import { onAbort } from './abort.ts';
 import type { DownloadJob } from './download-job.ts';
 import { errorOf, type FromThread, type ToThread } from './download-message.ts';
@@ -22,7 +22,10 @@ class DownloadThread {
   alive = true;
 
   constructor() {
-    this.#worker = new Worker(threadEntry(import.meta.url, 'download-thread'), { name: 'download' });
+    this.#worker = new Worker(threadEntry(import.meta.url, 'download-thread'), {
+      name: 'download',
+      resourceLimits: THREAD_MEMORY,
+    });
     this.#worker.unref();
     this.#worker.on('message', (message: FromThread) => this.#take(message));
     this.#worker.on('error', (error) => this.#die(error));

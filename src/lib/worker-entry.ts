@@ -1,3 +1,4 @@
+import type { ResourceLimits } from 'node:worker_threads';
 /**
  * The file to start a worker thread from: `new Worker(threadEntry(import.meta.url, 'writer-thread'))`. `name` is a sibling of
  * the calling module. In the bundle every thread is `dist/<name>.mjs`, and so are the callers. From source, Node 20 does not
@@ -10,3 +11,6 @@ export function threadEntry(moduleUrl: string, name: string): URL {
   const script = `import { register } from ${JSON.stringify(loader)}; register(); await import(${JSON.stringify(thread)});`;
   return new URL(`data:text/javascript,${encodeURIComponent(script)}`);
 }
+
+/** Heap of a thread that moves bytes: what it makes is short-lived, and by default each thread's young generation alone takes 48 MB. */
+export const THREAD_MEMORY: ResourceLimits = { maxYoungGenerationSizeMb: 6, maxOldGenerationSizeMb: 128 };

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { threadEntry } from '../lib/worker-entry.ts';
+import { THREAD_MEMORY, threadEntry } from '../lib/worker-entry.ts';
 import { namedError } from './full-disk.ts';
 import type { Batch, BatchAnswer, BatchFile, WriterFolders } from './writer-batch.ts';
 
@@ -87,6 +87,7 @@ class WriterThread implements Writer {
     const thread = new Worker(threadEntry(import.meta.url, 'writer-thread'), {
       workerData: this.#folders,
       name: 'storage-writer',
+      resourceLimits: THREAD_MEMORY,
     });
     let cause: unknown;
     thread.on('message', (answer: BatchAnswer) => this.#finish(this.#errorsOf(answer)));

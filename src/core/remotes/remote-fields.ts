@@ -26,25 +26,27 @@ const pem = (name: string, description: string): Field => ({
 const secret = (description: string): Field => ({ wire: text({ nullable: true }), access: 'write', secret: true, description });
 const seconds = (description: string): Field => ({ wire: decimal({ nullable: true, min: 0 }), description });
 
-function parseUrl(value: string): URL {
-  const wrong = new ValidationError({ url: ['Enter a valid URL.'] });
-  if (!URL.canParse(value)) throw wrong;
+/** Throws ValidationError for what is no URL of an upstream; files only where the operator allows them (spec: core, remote fields). */
+function checkUrl(value: string, allowedPaths: readonly string[]): void {
+  const refuse = (message: string) => new ValidationError({ url: [message] });
+  if (!URL.canParse(value)) throw refuse('Enter a valid URL.');
   const url = new URL(value);
   if (url.username || url.password) {
-    throw new ValidationError({
-      url: ['The remote url contains username or password. Please use remote username or password instead.'],
-    });
+    throw refuse('The remote url contains username or password. Please use remote username or password instead.');
   }
-  if (!/^https?:$/.test(url.protocol) || url.hostname === '') throw wrong;
-  return url;
+  if (url.protocol === 'file:') {
+    const path = decodeURIComponent(url.pathname);
+    const inside = allowedPaths.some((allowed) => path === allowed || path.startsWith(`${allowed.replace(/\/+$/, '')}/`));
+    if (!inside) throw refuse(`The path '${path}' does not start with any of the allowed import paths`);
+  } else if (!/^https?:$/.test(url.protocol) || url.hostname === '') throw refuse('Enter a valid URL.');
 }
 
 const upstreamUrl: Field = {
   wire: text(),
   required: true,
   description: 'URL of the upstream.',
-  resolve: (value) => {
-    parseUrl(String(value));
+  resolve: (value, { request }) => {
+    checkUrl(String(value), request.services.config.PULP_ALLOWED_IMPORT_PATHS);
     return { url: value };
   },
 };
