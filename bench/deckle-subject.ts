@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { cpSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ChildServer, freePort, startServer } from './child-server.ts';
@@ -6,7 +6,7 @@ import { type ProcessGroup, processTree } from './process-usage.ts';
 import { PulpApiMirror } from './pulp-api-subject.ts';
 import type { Mirrored, Subject } from './subject.ts';
 
-const PROGRAM = fileURLToPath(new URL('../dist/deckle.mjs', import.meta.url));
+const BUILT = fileURLToPath(new URL('../dist', import.meta.url));
 export const DECKLE_CREDENTIALS = { username: 'admin', password: 'password' };
 
 /** Deckle as `npm start` runs it: everything embedded, in a new data folder for each round. */
@@ -14,16 +14,20 @@ export class DeckleSubject implements Subject {
   readonly name = 'deckle';
   readonly #workFolder: string;
   readonly #upstreamUrl: string;
-  readonly #nodeOptions: string;
+  readonly #profiles: string | undefined;
+  readonly #program: string;
   #server: ChildServer | null = null;
   #mirror: PulpApiMirror | null = null;
   #origin = '';
 
-  /** `nodeOptions` are added to NODE_OPTIONS of its processes, for example `--cpu-prof`. */
-  constructor(workFolder: string, upstreamUrl: string, nodeOptions = '') {
+  /** With `profiles` each of its processes and threads leaves a CPU profile in that folder when it ends. */
+  constructor(workFolder: string, upstreamUrl: string, profiles?: string) {
     this.#workFolder = workFolder;
     this.#upstreamUrl = upstreamUrl;
-    this.#nodeOptions = nodeOptions;
+    this.#profiles = profiles;
+    // Of its own, so that a build in the meantime does not change the subject between two rounds.
+    this.#program = join(workFolder, 'program');
+    cpSync(BUILT, this.#program, { recursive: true });
   }
 
   get origin(): string {
@@ -49,14 +53,16 @@ export class DeckleSubject implements Subject {
     const folder = join(this.#workFolder, `deckle-${round}`);
     mkdirSync(folder, { recursive: true });
     this.#origin = `http://127.0.0.1:${port}`;
-    this.#server = await startServer(process.execPath, ['--enable-source-maps', PROGRAM, 'start'], {
+    // Its children are forked and inherit these options.
+    const profile = this.#profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${this.#profiles}`];
+    const args = ['--enable-source-maps', ...profile, join(this.#program, 'deckle.mjs'), 'start'];
+    this.#server = await startServer(process.execPath, args, {
       env: {
         PORT: String(port),
         DATA_DIR: join(folder, 'data'),
         DATABASE_URL: '',
         REDIS_URL: '',
         ADMIN_PASSWORD: DECKLE_CREDENTIALS.password,
-        ...(this.#nodeOptions === '' ? {} : { NODE_OPTIONS: this.#nodeOptions }),
       },
       cwd: folder,
       logFile: join(folder, 'output.log'),

@@ -1,5 +1,5 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { missing } from '../test/support/missing.ts';
@@ -32,7 +32,7 @@ const USAGE = `npm run bench -- [sync|versions|rest ...] [options]
   --pulp-processes RE  command lines of its processes; by default pulpcore-|postgres.*pulp
   --seconds N          seconds of load for each operation of rest, 5 by default
   --name NAME          bench/results/<date>-<name>.json
-  --node-options O     NODE_OPTIONS of Deckle's processes, for example --cpu-prof
+  --profile FOLDER     CPU profiles of Deckle's processes and threads; slows it down
   --keep               keep bench/work afterwards
 `;
 
@@ -53,7 +53,7 @@ async function main(): Promise<void> {
       'pulp-processes': { type: 'string', default: 'pulpcore-|postgres.*pulp' },
       seconds: { type: 'string', default: '5' },
       name: { type: 'string', default: 'bench' },
-      'node-options': { type: 'string', default: '' },
+      profile: { type: 'string' },
       keep: { type: 'boolean', default: false },
     },
   });
@@ -73,14 +73,19 @@ async function main(): Promise<void> {
   const workFolder = join(HERE, 'work', String(Date.now()));
   mkdirSync(workFolder, { recursive: true });
   const upstream = await BenchUpstream.start();
-  const deckle = new DeckleSubject(workFolder, upstream.url, values['node-options']);
+  const deckle = new DeckleSubject(workFolder, upstream.url, values.profile && resolve(values.profile));
   const results: Record<string, unknown> = {
     date: new Date().toISOString(),
     machine: describeMachine(),
     quick: values.quick,
     rounds,
   };
-  const common = { upstream, rounds, quick: values.quick, onMeasured: announce };
+  const versions: Record<string, Record<string, string>> = {};
+  Object.assign(results, { versions });
+  const onVersions = (subject: string, its: Record<string, string>) => {
+    versions[subject] = its;
+  };
+  const common = { upstream, rounds, quick: values.quick, onMeasured: announce, onVersions };
   try {
     if (parts.includes('sync')) {
       const subjects = subjectsOf(names, deckle, pulp, workFolder, upstream);
@@ -95,7 +100,7 @@ async function main(): Promise<void> {
     }
     if (parts.includes('versions')) {
       const measured = await runVersionsBench({ ...common, subjects: [], workloads: [] }, deckle, values.quick ? 30 : 100);
-      Object.assign(results, { versions: measured });
+      Object.assign(results, { manyVersions: measured });
       print(syncReport(measured, ['deckle']));
     }
     if (parts.includes('rest')) {

@@ -12,9 +12,17 @@ export interface SyncBenchOptions {
   workloads: readonly WorkloadName[];
   rounds: number;
   quick: boolean;
+  /** Told what a subject consists of, each time it was opened. */
+  onVersions: (subject: string, versions: Record<string, string>) => void;
   /** Told of each measurement as it is made. */
   onMeasured: (measurement: Measurement) => void;
 }
+
+/**
+ * Small syncs before the first one that counts. Long-lived servers are measured as such, not in their first steps after a
+ * start, and one sync would warm one of several workers only.
+ */
+const WARM_UPS = [1, 2, 3, 4];
 
 /**
  * Runs every subject on the same work, subject after subject within each round and in another order in each, so that what
@@ -34,13 +42,11 @@ export async function runSyncBench(options: SyncBenchOptions): Promise<Measureme
         quick: options.quick,
         repositories: options.subjects.map(repositoryOf),
       });
-      await options.upstream.ask({
-        call: 'publish',
-        workload: 'warm-up',
-        seed: `${run} ${round} ${workload}`,
-        quick: true,
-        repositories: ['warm-up'],
-      });
+      for (const number of WARM_UPS) {
+        const seed = `${run} ${round} ${workload} ${number}`;
+        const repositories = [`warm-up/${number}`];
+        await options.upstream.ask({ call: 'publish', workload: 'warm-up', seed, quick: true, repositories });
+      }
       for (const subject of rotated(options.subjects, round)) {
         const bench = new SubjectRound(options, subject, workload, round, (one) => measurements.push(one));
         await bench.run(repositoryOf(subject), expected);
@@ -82,8 +88,9 @@ class SubjectRound {
     const { upstream } = this.#options;
     await this.#subject.open(`${this.#workload}-${this.#round}`);
     try {
-      // Long-lived servers are measured as such: not their first steps after the start, which a restart only would pay.
-      await this.#subject.mirror('warm-up', `warm-up-${this.#workload}-${this.#round}`);
+      this.#options.onVersions(this.#subject.name, await this.#subject.versions());
+      for (const number of WARM_UPS)
+        await this.#subject.mirror(`warm-up/${number}`, `warm-up-${this.#workload}-${this.#round}-${number}`);
       const name = `${this.#workload}-${this.#round}`;
       await this.#measure('first sync', repository, name, expected);
       await this.#measure('no change', repository, name, expected);
