@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Field, Fields } from './define-resource.ts';
 import { type FieldErrors, ValidationError } from './errors.ts';
-import { NOT_NULL } from './wire.ts';
+import { NOT_NULL, typeName } from './wire.ts';
 
 const REQUIRED = 'This field is required.';
 const UNEXPECTED = 'Unexpected field';
@@ -17,19 +17,6 @@ export interface BodyRules {
   /** Names that are ignored: the read-only ones of every resource. */
   readonly ignored?: ReadonlySet<string>;
 }
-
-const pythonName = (value: unknown): string =>
-  value === null
-    ? 'NoneType'
-    : Array.isArray(value)
-      ? 'list'
-      : typeof value === 'string'
-        ? 'str'
-        : typeof value === 'boolean'
-          ? 'bool'
-          : Number.isInteger(value)
-            ? 'int'
-            : 'float';
 
 /** Parses a request's body by the fields' wire types. Throws ValidationError with every problem found, in Pulp's shape. */
 export function parseBody(body: unknown, rules: BodyRules): Record<string, unknown> {
@@ -61,7 +48,7 @@ export function parseBody(body: unknown, rules: BodyRules): Record<string, unkno
 /** The body as an object under present names. */
 function named(body: unknown, rules: BodyRules): Record<string, unknown> {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    throw new ValidationError({ non_field_errors: [`Invalid data. Expected a dictionary, but got ${pythonName(body)}.`] });
+    throw new ValidationError({ non_field_errors: [`Invalid data. Expected a dictionary, but got ${typeName(body)}.`] });
   }
   const renamed = rules.renamed ?? {};
   return Object.fromEntries(
@@ -83,14 +70,14 @@ function parseField(field: Field, value: unknown): { value: unknown } | { errors
   return { errors: fieldErrors(result.error) };
 }
 
-/** Messages of a value; those of list items by their index. */
+/** Messages of a value; those of list items by their index, of labels by their key. */
 function fieldErrors(error: z.ZodError): string[] | { [index: string]: string[] } {
   const own: string[] = [];
   const items: { [index: string]: string[] } = {};
   for (const issue of error.issues) {
     const [index] = issue.path;
-    const message = issue.code === 'invalid_union' ? issue.message || 'Invalid value.' : issue.message;
-    if (typeof index === 'number') items[String(index)] = [...(items[String(index)] ?? []), message];
+    const { message } = issue;
+    if (index !== undefined) items[String(index)] = [...(items[String(index)] ?? []), message];
     else own.push(message);
   }
   return own.length > 0 ? own : items;

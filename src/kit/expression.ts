@@ -15,7 +15,10 @@ const SYNTAX = 'Syntax error in expression.';
 
 type Token = { readonly kind: '(' | ')' | '=' | 'word' | 'text'; readonly text: string };
 
-const TOKEN = /\s*(?:([()=])|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([\w\u00c0-\u00ff.,*/:-]+))/uy;
+// A backslash keeps a quote from ending the text, and stays: patterns are full of them.
+const TOKEN =
+  /\s*(?:([()=])|"((?:[^"\\\n\r]|\\.)*)"|'((?:[^'\\\n\r]|\\.)*)'|([\w\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff.,*-]+))/uy;
+const FILTER = /^[A-Za-z]\w*$/;
 
 function tokens(source: string): Token[] {
   const found: Token[] = [];
@@ -28,7 +31,7 @@ function tokens(source: string): Token[] {
     const [, mark, double, single, word] = match;
     const quoted = double ?? single;
     if (mark !== undefined) found.push({ kind: mark as '(' | ')' | '=', text: mark });
-    else if (quoted !== undefined) found.push({ kind: 'text', text: quoted.replace(/\\(.)/g, '$1') });
+    else if (quoted !== undefined) found.push({ kind: 'text', text: quoted });
     else found.push({ kind: 'word', text: word as string });
     at = pattern.lastIndex;
   }
@@ -61,6 +64,7 @@ export function parseExpression(source: string): Expression {
       return inner;
     }
     const filter = take('word').text;
+    if (!FILTER.test(filter)) throw new ExpressionError(SYNTAX);
     take('=');
     const value = peek()?.kind === 'text' ? take('text') : take('word');
     return { kind: 'term', filter, value: value.text };

@@ -157,7 +157,7 @@ export const timeFilters = (name: string, col: string, lookups: readonly Lookup[
     (value) => {
       // A "+" in a query that was not escaped arrives as a blank.
       const given = value.replace(/(\d) (\d{2}:?\d{2})$/, (whole, before: string, zone: string) =>
-        whole.includes('T') || value.split(' ').length > 2 ? `${before}+${zone}` : whole,
+        value.includes('T') || value.split(' ').length > 2 ? `${before}+${zone}` : whole,
       );
       if (!isDateTime(given)) throw new FilterError('Enter a valid date/time.');
       return given;
@@ -228,10 +228,11 @@ export const idFilter: Filter = {
   },
 };
 
-/** Turns a FilterError into the 400 that names the filter. */
+/** The filter's condition for the values, without the blanks around them. Turns a FilterError into the 400 that names the filter. */
 export async function condition(name: string, filter: Filter, values: readonly string[], request: ApiRequest): Promise<Sql> {
+  const trimmed = values.map((value) => value.trim());
   try {
-    return await filter.where(values, request);
+    return await filter.where(trimmed, request);
   } catch (error) {
     if (error instanceof FilterError) throw new ValidationError({ [name]: [error.message] });
     throw error;

@@ -45,7 +45,7 @@ export function labelActions(table: string, permission: string, documented: 200 
     async run({ request, row, body }) {
       const { key, value } = body as { key: string; value: string | null };
       const problem = labelProblem(key, value);
-      if (problem) throw new ValidationError({ key: [problem] });
+      if (problem) throw new ValidationError({ non_field_errors: [problem] });
       await request.services.db.execute(
         sql`update ${raw(table)} set pulp_labels = pulp_labels || ${JSON.stringify({ [key]: value })}::jsonb, pulp_last_updated = now() where id = ${row.id}::uuid`,
       );

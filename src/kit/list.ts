@@ -70,13 +70,13 @@ async function whereOf(
     const filter = filters.get(name);
     if (!filter) throw new ValidationError({ errors: [`Invalid Filter: '${name}'`] });
     refuseNul(name, values);
-    if (values.at(-1) === '' && name !== 'repository_version' && name !== 'pulp_label_select') continue;
+    if (asksNothing(name, values.at(-1))) continue;
     slow ||= filter.slow === true;
     narrowed.push(name);
     conditions.push(await condition(name, filter, values, request));
   }
   const q = lastOf(request.query, 'q');
-  if (q) {
+  if (q?.trim()) {
     refuseNul('q', [q]);
     narrowed.push('q');
     slow = true;
@@ -86,6 +86,10 @@ async function whereOf(
   for (const fixed of [resource.only, scope, resource.nested?.where(request.params, false)]) if (fixed) conditions.push(fixed);
   return { where: conditions.length > 0 ? sql`where ${join(conditions, ' and ')}` : empty, slow, narrowed };
 }
+
+/** A filter without a value is none, except those that refuse it (spec: core, shaping and filtering). */
+const asksNothing = (name: string, value = ''): boolean =>
+  value.trim() === '' && name !== 'repository_version' && name !== 'pulp_label_select';
 
 const refuseNul = (name: string, values: readonly string[]): void => {
   if (values.some((value) => value.includes('\0') || !value.isWellFormed()))
@@ -101,6 +105,7 @@ async function expressionCondition(q: string, filters: ReadonlyMap<string, Filte
     if (expression.filter === 'ordering') throw refuse('An ordering filter cannot be used in complex filtering.');
     const filter = filters.get(expression.filter);
     if (!filter) throw refuse(`Filter '${expression.filter}' does not exist.`);
+    if (asksNothing(expression.filter, expression.value)) return sql`true`;
     try {
       return await condition(expression.filter, filter, [expression.value], request);
     } catch (error) {

@@ -14,6 +14,7 @@ export interface Wire<T = unknown> {
 
 export const NOT_NULL = 'This field may not be null.';
 const NOT_BLANK = 'This field may not be blank.';
+const notText = ({ input }: { readonly input?: unknown }): string => (input === null ? NOT_NULL : 'Not a valid string.');
 const TRUE = new Set(['true', 't', 'yes', 'y', 'on', '1']);
 const FALSE = new Set(['false', 'f', 'no', 'n', 'off', '0']);
 
@@ -47,7 +48,7 @@ export function text<N extends boolean | undefined = false>(
 ): Wire<NullableIf<N, string>> {
   const { max, blank, format } = options;
   const schema = z
-    .union([z.string(), z.number().transform(String)], { error: 'Not a valid string.' })
+    .union([z.string(), z.number().transform(String)], { error: notText })
     .transform((value) => value.trim())
     .refine((value) => blank === true || value !== '', NOT_BLANK)
     .refine((value) => max === undefined || value.length <= max, `Ensure this field has no more than ${max} characters.`)
@@ -73,7 +74,7 @@ export function integer<N extends boolean | undefined = false>(
         z.number(),
         z
           .string()
-          .regex(/^\s*-?\d{1,15}\s*$/)
+          .regex(/^\s*[+-]?\d{1,15}(\.0*)?\s*$/)
           .transform(Number),
       ],
       { error: 'A valid integer is required.' },
@@ -96,7 +97,7 @@ export function decimal<N extends boolean | undefined = false>(
         z.number(),
         z
           .string()
-          .regex(/^\s*-?\d{1,15}(\.\d{1,15})?\s*$/)
+          .regex(/^\s*[+-]?(\d{1,15}(\.\d{0,15})?|\.\d{1,15})(e[+-]?\d{1,2})?\s*$/i)
           .transform(Number),
       ],
       { error: 'A valid number is required.' },
@@ -123,14 +124,24 @@ export function choice<const V extends string>(values: readonly V[]): Wire<V> {
   const schema = z.unknown().transform((value, context) => {
     const found = values.find((candidate) => candidate === value);
     if (found !== undefined) return found;
-    context.addIssue({ code: 'custom', message: `"${String(value)}" is not a valid choice.` });
+    context.addIssue({
+      code: 'custom',
+      message: `"${typeof value === 'string' ? value : JSON.stringify(value)}" is not a valid choice.`,
+    });
     return z.NEVER;
   });
   return wire(schema, { type: 'string', enum: values }, false);
 }
 
-const typeName = (value: unknown): string =>
-  typeof value === 'string' ? 'str' : typeof value === 'number' ? 'int' : typeof value === 'boolean' ? 'bool' : 'dict';
+/** What a JSON value is called in Pulp's messages. */
+export function typeName(value: unknown): string {
+  if (value === null) return 'NoneType';
+  if (Array.isArray(value)) return 'list';
+  if (typeof value === 'string') return 'str';
+  if (typeof value === 'boolean') return 'bool';
+  if (typeof value === 'number') return Number.isInteger(value) ? 'int' : 'float';
+  return 'dict';
+}
 
 /** A list of which each item is parsed by `item`; errors are keyed by index. `json` replaces the described item. */
 export function list<T, N extends boolean | undefined = false>(
@@ -143,9 +154,7 @@ export function list<T, N extends boolean | undefined = false>(
 
 /** `pulp_labels`: text to text or null; numbers become text (spec: core, labels). */
 export function labels(): Wire<Record<string, string | null>> {
-  const value = z.union([z.string(), z.number().transform(String), z.boolean().transform(String), z.null()], {
-    error: 'Not a valid string.',
-  });
+  const value = z.union([z.string(), z.number().transform(String), z.null()], { error: 'Not a valid string.' });
   const schema = z
     .record(z.string(), value, { error: (issue) => `Expected a dictionary of items but got type "${typeName(issue.input)}".` })
     .superRefine((map, context) => {
@@ -159,7 +168,8 @@ export function labels(): Wire<Record<string, string | null>> {
 
 /** What is wrong with a label, or undefined. */
 export function labelProblem(key: string, value: string | null): string | undefined {
-  if (!/^[\w .-]+$/u.test(key)) return `Key '${key}' contains non-alphanumeric characters.`;
+  if (!/^[\p{L}\p{N}_ .-]+$/u.test(key))
+    return `Key '${key}' contains invalid characters. Only alphanumerics, underscores, spaces, hyphens, and dots are allowed.`;
   if (value !== null && /[()]/.test(value)) return `Key '${key}' contains value with parenthesis.`;
   if (value?.includes('\0')) return `Key '${key}' contains a null character.`;
   return undefined;
@@ -173,19 +183,31 @@ const validHeaderLine = (line: string): boolean =>
 export function headerList(): Wire<Record<string, string>[] | null> {
   const token = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'Not a valid header name.');
   const value = z
-    .union([z.string(), z.number().transform(String)])
+    .union([z.string(), z.number().transform(String)], { error: 'Not a valid string.' })
     .refine((line) => validHeaderLine(line), 'Not a valid header value.');
-  const schema = z.array(z.record(token, value, { error: 'Expected a dictionary of items.' }), {
+  const header = z.record(token, value, {
+    error: (issue) =>
+      issue.code === 'invalid_key'
+        ? 'Not a valid header name.'
+        : `Expected a dictionary of items but got type "${typeName(issue.input)}".`,
+  });
+  const schema = z.array(header, {
     error: (issue) => `Expected a list of items but got type "${typeName(issue.input)}".`,
   });
   const { json: _, ...rest } = wire(schema, {}, true, 'list');
   return { ...rest, json: { type: 'array', items: { type: 'object' } } };
 }
 
-/** Any text that names a resource: href or PRN; what it must name, the field's `resolve` checks. */
+/** Any text that names a resource: href or PRN; what it must name, the field's `resolve` checks. An empty one is null. */
 export function reference<N extends boolean | undefined = false>(options: Nullable<N> = {}): Wire<NullableIf<N, string>> {
   const schema = z.string({ error: (issue) => `Incorrect type. Expected URL string, received ${typeName(issue.input)}.` });
-  return wire(schema, { type: 'string', format: 'uri' }, options.nullable as N);
+  const named = wire(
+    schema.refine((value) => value !== '', NOT_NULL),
+    { type: 'string', format: 'uri' },
+    options.nullable as N,
+  );
+  if (!options.nullable) return named;
+  return { ...named, schema: z.preprocess((value) => (value === '' ? null : value), named.schema) };
 }
 
 /** A point in time, ISO 8601, as text. */
@@ -196,10 +218,20 @@ export function datetime(): Wire<string> {
   return wire(schema, { type: 'string', format: 'date-time' }, false);
 }
 
-/** A date, or a date and time, that PostgreSQL reads without a guess. */
-export const isDateTime = (value: string): boolean =>
-  /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?(Z|[+-]\d{2}(:?\d{2})?)?$/.test(value) &&
-  !Number.isNaN(Date.parse(value.replace(' ', 'T')));
+const DATE_TIME = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.\d{1,6})?)?)?(?:Z|[+-](\d\d):?(\d\d))?$/;
+
+/** A date, or a date and time, that PostgreSQL reads without a guess: a day that exists, a zone of less than 16 hours. */
+export function isDateTime(value: string): boolean {
+  const match = DATE_TIME.exec(value);
+  if (!match) return false;
+  const [year, month, day, hours, minutes, seconds, zoneHours, zoneMinutes] = match
+    .slice(1)
+    .map((digits) => Number(digits ?? 0)) as [number, number, number, number, number, number, number, number];
+  // The day before the first of the next month is the last one of this month.
+  const dayExists =
+    year > 0 && month >= 1 && month <= 12 && day >= 1 && day <= new Date(Date.UTC(2000 + (year % 400), month, 0)).getUTCDate();
+  return dayExists && hours < 24 && minutes < 60 && seconds < 60 && zoneHours < 16 && zoneMinutes < 60;
+}
 
 /** A value of responses only, described as it stands. */
 export const described = (json: JsonSchema): Wire<unknown> => ({ schema: z.unknown(), json, nullable: true });
