@@ -43,16 +43,44 @@ describe('what a sync asks the upstream for', () => {
     });
   });
 
-  it('is no blob that another upstream has brought', async () => {
-    const content = image('two homes');
-    upstream.put('home-1', content, 'home');
-    upstream.put('home-2', content, 'home');
-    const first = await rig.remote({ url: upstream.url, upstream_name: 'home-1' });
-    await rig.sync(await rig.repository(), first);
+  it('is a single GET where another upstream has brought the same', async () => {
+    const tags = ['home-1', 'home-2', 'home-3'];
+    for (const tag of tags) {
+      upstream.put('old-home', image(tag), tag);
+      upstream.put('new-home', image(tag), tag);
+    }
+    await rig.sync(await rig.repository(), await rig.remote({ url: upstream.url, upstream_name: 'old-home' }));
     upstream.requests.reset();
-    const second = await rig.remote({ url: upstream.url, upstream_name: 'home-2' });
-    assert.equal(change(await rig.sync(await rig.repository(), second), 'added').blob, 2);
-    assert.equal(upstream.requests.count('GET', 'blob'), 0);
+    const remote = await rig.remote({ url: upstream.url, upstream_name: 'new-home' });
+    const task = await rig.sync(await rig.repository(), remote);
+    assert.deepEqual(change(task, 'added'), { blob: 6, manifest: 3, tag: 3 });
+    assert.ok(reports(task).includes('sync.processing.manifest completed 3/3'));
+    assert.deepEqual(upstream.requests.counts(), { 'GET manifest': 1, 'GET ping': 1, 'GET tags': 1, 'HEAD manifest': 2 });
+  });
+
+  it('is no HEAD where another upstream has other images under the same names', async () => {
+    const tags = ['common-1', 'common-2', 'common-3'];
+    for (const tag of tags) {
+      upstream.put('first-owner', image(`first ${tag}`), tag);
+      upstream.put('second-owner', image(`second ${tag}`), tag);
+    }
+    await rig.sync(await rig.repository(), await rig.remote({ url: upstream.url, upstream_name: 'first-owner' }));
+    upstream.requests.reset();
+    const remote = await rig.remote({ url: upstream.url, upstream_name: 'second-owner' });
+    const task = await rig.sync(await rig.repository(), remote);
+    assert.deepEqual(change(task, 'added'), { blob: 6, manifest: 3, tag: 3 });
+    assert.deepEqual(upstream.requests.counts(), { 'GET blob': 6, 'GET manifest': 3, 'GET ping': 1, 'GET tags': 1 });
+  });
+
+  it('goes on without the tag that was to decide, where that is not there', async () => {
+    const tags = ['absent-1', 'absent-2'];
+    for (const tag of tags) upstream.put('has-all', image(tag), tag);
+    await rig.sync(await rig.repository(), await rig.remote({ url: upstream.url, upstream_name: 'has-all' }));
+    upstream.put('has-one', image('absent-2'), 'absent-2');
+    const row = { url: upstream.url, upstream_name: 'has-one', includes: tags };
+    const repository = await rig.repository();
+    assert.equal((await rig.sync(repository, await rig.remote(row))).state, 'completed');
+    assert.deepEqual(Object.keys(await rig.tags(repository)), ['absent-2']);
   });
 
   it('is nothing for a digest and its children that are here', async () => {

@@ -38,23 +38,29 @@ export async function tagsOfLatest(db: Database, repositoryId: string): Promise<
   return new Map(rows.map((row) => [row.name, row]));
 }
 
-/**
- * Which of these tag names are worth a HEAD before the GET: where something of the same upstream repository is here already,
- * through any remote, the names that some tag of this server has. Of a first sync: none, since each HEAD would be a request
- * more than needed.
- */
+/** What speaks for a HEAD before the GET of a tag. */
+export interface SeenNames {
+  /** Those of the tag names that some tag of this server has. */
+  readonly names: ReadonlySet<string>;
+  /** Whether something of the same upstream repository is here, through any remote. */
+  readonly upstream: boolean;
+}
+
+/** Finds what the server has seen of tags by these names; `upstream` is false where it has none of them. */
 export async function namesSeen(
   db: Database,
   remote: { readonly url: string; readonly domain_id: string },
   upstreamName: string,
   tags: readonly string[],
-): Promise<ReadonlySet<string>> {
-  const rows = await db.query<{ name: string }>(sql`
-    select distinct t.name from container_tag t join content c on c.id = t.id
-    where c.domain_id = ${remote.domain_id}::uuid and t.name = any(${tags}::text[]) and exists (
+): Promise<SeenNames> {
+  const rows = await db.query<{ name: string; upstream: boolean }>(sql`
+    select distinct t.name, exists (
       select from remote r join container_remote cr on cr.id = r.id join remote_content rc on rc.remote_id = r.id
-      where r.domain_id = ${remote.domain_id}::uuid and rtrim(r.url, '/') = rtrim(${remote.url}, '/') and cr.upstream_name = ${upstreamName})`);
-  return new Set(rows.map((row) => row.name));
+      where r.domain_id = ${remote.domain_id}::uuid and rtrim(r.url, '/') = rtrim(${remote.url}, '/')
+        and cr.upstream_name = ${upstreamName}) as upstream
+    from container_tag t join content c on c.id = t.id
+    where c.domain_id = ${remote.domain_id}::uuid and t.name = any(${tags}::text[])`);
+  return { names: new Set(rows.map((row) => row.name)), upstream: rows[0]?.upstream === true };
 }
 
 /** The known ones of these blobs; orphan cleanup spares them for a while. */

@@ -2,7 +2,8 @@ import type { TaskContext } from '../../../kit/define-task.ts';
 import { mapConcurrent } from '../../../lib/concurrent-map.ts';
 import type { Digest } from '../../../lib/digest.ts';
 import type { Registry } from '../oci/registry-client.ts';
-import { type KnownTag, namesSeen } from './known-content.ts';
+import { HeadProbe } from './head-probe.ts';
+import { findManifests, type KnownTag, namesSeen } from './known-content.ts';
 import type { ContainerRemote } from './load-container-remote.ts';
 import { ManifestProgress } from './manifest-progress.ts';
 import {
@@ -118,12 +119,19 @@ export class ReferenceRounds {
     return found;
   }
 
-  /** A tag is asked for by HEAD first where the answer may be one that the server has; otherwise that would be one request more. */
+  /**
+   * A tag is asked for by HEAD first where the answer may be one that the server has; otherwise that would be one request more.
+   * Names of the latest version may be, and names seen of the same upstream; names seen of others only a probe can tell.
+   */
   async #tagReferences(tags: readonly string[], optional: boolean): Promise<Extract<Reference, { tag: string }>[]> {
     const { context, remote, latest } = this.#options;
+    const { db } = context.services;
     const unknown = tags.filter((tag) => !latest.has(tag));
-    const seen = unknown.length === 0 ? new Set() : await namesSeen(context.services.db, remote, remote.upstream_name, unknown);
-    return tags.map((tag) => ({ tag, head: latest.has(tag) || seen.has(tag), optional }));
+    if (unknown.length === 0) return tags.map((tag) => ({ tag, head: true, optional }));
+    const seen = await namesSeen(db, remote, remote.upstream_name, unknown);
+    const isKnown = async (digest: Digest) => (await findManifests(db, remote.domain_id, [digest])).size > 0;
+    const headOfSeen = seen.upstream || new HeadProbe(isKnown);
+    return tags.map((tag) => ({ tag, head: latest.has(tag) || (seen.names.has(tag) && headOfSeen), optional }));
   }
 
   /** The upstream's tag list, read once. */

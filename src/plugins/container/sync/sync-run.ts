@@ -7,6 +7,7 @@ import type { Manifest } from '../oci/manifest.ts';
 import type { Registry } from '../oci/registry-client.ts';
 import { BlobFetcher } from './blob-fetcher.ts';
 import { DeclaredQueue } from './declared-queue.ts';
+import type { HeadProbe } from './head-probe.ts';
 import { HeldBytes } from './held-bytes.ts';
 import { type KnownTag, manifestDigests, missingBlobs, rememberSource } from './known-content.ts';
 import type { ContainerRemote } from './load-container-remote.ts';
@@ -25,8 +26,8 @@ const HELD_BYTES = 48 * 1024 * 1024;
 export type Reference =
   | {
       readonly tag: string;
-      /** Whether a HEAD may tell that nothing is to be fetched. */
-      readonly head: boolean;
+      /** Whether a HEAD may tell that nothing is to be fetched; a probe where that is to be found out. */
+      readonly head: boolean | HeadProbe;
       /** What a HEAD has told already. */
       readonly digest?: Digest | undefined;
       /** Nothing happens where the upstream does not have it (any longer). */
@@ -187,17 +188,24 @@ export class SyncRun {
 
   /** The digest that a tag has upstream, with the manifest where that had to be fetched to learn it; undefined where it is optional and absent. */
   async #resolve(reference: Extract<Reference, { tag: string }>): Promise<{ digest: Digest; fetched?: Manifest } | undefined> {
-    const { registry, signal } = this.#options;
+    const { tag, digest, head } = reference;
     try {
-      const told = reference.digest ?? (reference.head ? await registry.head(reference.tag, signal) : undefined);
-      if (told) return { digest: told };
-      const fetched = await registry.manifest(reference.tag, undefined, signal);
-      return { digest: fetched.digest, fetched };
+      if (digest) return { digest };
+      return await (typeof head === 'boolean' ? this.#ask(tag, head) : head.ask((first) => this.#ask(tag, first)));
     } catch (error) {
       if (!reference.optional || !isNotFound(error)) throw error;
       this.#absent += 1;
       return undefined;
     }
+  }
+
+  /** Asks the upstream for a tag, by HEAD where `head` says so and the answer names a digest. */
+  async #ask(tag: string, head: boolean): Promise<{ digest: Digest; fetched?: Manifest }> {
+    const { registry, signal } = this.#options;
+    const told = head ? await registry.head(tag, signal) : undefined;
+    if (told) return { digest: told };
+    const fetched = await registry.manifest(tag, undefined, signal);
+    return { digest: fetched.digest, fetched };
   }
 }
 
