@@ -45,13 +45,17 @@ export async function resolveReference(
   request: ApiRequest,
 ): Promise<{ resource: Resource; row: Row }> {
   const located = request.services.catalog.locate(value);
-  if (!located && !value.startsWith('/') && !/^https?:\/\//.test(value)) {
-    throw new ValidationError({
-      [field]: [value.startsWith('prn:') ? `Not a valid PRN: ${value}.` : 'Invalid hyperlink - No URL match.'],
-    });
-  }
-  const resource = located && resources.find((candidate) => candidate === located.resource);
+  if (!located) throw new ValidationError({ [field]: [noMatch(value)] });
+  const resource = resources.find((candidate) => candidate === located.resource);
   const row = resource && located.version === undefined ? await visibleRow(resource, located.id, request) : undefined;
   if (!resource || !row) throw new ValidationError({ [field]: ['Invalid hyperlink - Object does not exist.'] });
   return { resource, row };
+}
+
+/** What is said of a text that names nothing: one that looks like a path, like a PRN, or like neither. */
+export function noMatch(value: string): string {
+  if (value.startsWith('prn:')) return `Not a valid PRN: ${value}.`;
+  return value.startsWith('/') || /^https?:\/\//.test(value)
+    ? 'Invalid hyperlink - Object does not exist.'
+    : 'Invalid hyperlink - No URL match.';
 }

@@ -8,7 +8,7 @@ import { ValidationError } from '../../kit/errors.ts';
 import { conditionFilter, type Filter, FilterError, NAME_LOOKUPS, NUMBER_LOOKUPS } from '../../kit/filters.ts';
 import { labelFilter } from '../../kit/labels.ts';
 import { collectionOf } from '../../kit/names.ts';
-import { visibleRow } from '../../kit/references.ts';
+import { noMatch, visibleRow } from '../../kit/references.ts';
 import { timeFields } from '../../kit/serialize.ts';
 import { type TableStoreOptions, tableStore } from '../../kit/store.ts';
 import { described, integer, labels, reference, text } from '../../kit/wire.ts';
@@ -26,7 +26,8 @@ const remoteField = (pulpType: string): Field => ({
   resolve: async (value, { request }): Promise<Columns> => {
     if (value === null) return { remote_id: null };
     const located = request.services.catalog.locate(String(value));
-    const remote = located?.resource.kind === 'remotes' ? await visibleRow(located.resource, located.id, request) : undefined;
+    if (!located) throw new ValidationError({ remote: [noMatch(String(value))] });
+    const remote = located.resource.kind === 'remotes' ? await visibleRow(located.resource, located.id, request) : undefined;
     if (!remote) throw new ValidationError({ remote: ['Invalid hyperlink - Object does not exist.'] });
     if (remote.pulp_type !== pulpType)
       throw new ValidationError({ remote: [`Type for Remote '${remote.name}' does not match Repository.`] });
