@@ -10,13 +10,13 @@ export interface LoadResult {
   p99Latency: number;
 }
 
-/** A request to repeat: the same each time, or made from its number. */
+/** A request to repeat. */
 export interface LoadRequest {
   method: 'GET' | 'POST';
   url: string;
   headers: Record<string, string>;
-  /** Body of request `number`. */
-  body?: (number: number) => string;
+  /** Makes the body of the next request. */
+  body?: () => string;
   status: number;
 }
 
@@ -42,9 +42,9 @@ export async function generateLoad(what: LoadRequest, bounds: LoadBounds): Promi
   let sent = 0;
   const client = async () => {
     do {
-      const number = sent++;
+      sent += 1;
       const before = performance.now();
-      await send(what, target, agent, number);
+      await send(what, target, agent);
       latencies.push(performance.now() - before);
     } while (performance.now() < deadline && sent < bounds.requests);
   };
@@ -65,8 +65,8 @@ export async function generateLoad(what: LoadRequest, bounds: LoadBounds): Promi
   };
 }
 
-function send(what: LoadRequest, target: URL, agent: Agent, number: number): Promise<void> {
-  const body = what.body?.(number);
+function send(what: LoadRequest, target: URL, agent: Agent): Promise<void> {
+  const body = what.body?.();
   const headers =
     body === undefined
       ? what.headers

@@ -160,6 +160,7 @@ async function rest(
       origin: deckle.origin,
       api: deckle.api,
       group: deckle.group,
+      lasting: false,
       credentials: [{ name: 'Basic', use: DECKLE_CREDENTIALS }],
     },
   ];
@@ -172,7 +173,7 @@ async function rest(
         { name: 'session', use: await pulpSession(pulp) },
         { name: 'Basic', use: { username, password } },
       ];
-      targets.push({ name: 'pulp', origin: pulp.origin, api: subject.api, group: subject.group, credentials });
+      targets.push({ name: 'pulp', origin: pulp.origin, api: subject.api, group: subject.group, lasting: true, credentials });
     }
     const onMeasured = ({
       subject: name,
@@ -208,4 +209,7 @@ function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-await main();
+main().catch((error: unknown) => {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+});

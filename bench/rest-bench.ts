@@ -12,6 +12,8 @@ export interface RestTarget {
   origin: string;
   api: PulpApiMirror;
   group: ProcessGroup;
+  /** Whether it lives on after the bench: then what was made is removed from it. */
+  lasting: boolean;
   /** Ways to say who one is, each measured by itself. */
   credentials: readonly { name: string; use: Credentials }[];
 }
@@ -49,7 +51,8 @@ export async function runRestBench(
       for (const work of WORKS) {
         for (const { target, scene } of prepared) {
           for (const credentials of target.credentials) {
-            const bounds = { clients: 16, seconds: options.seconds, requests: 100_000 };
+            // New repositories stay: many more than the other server has would be another work from then on.
+            const bounds = { clients: 16, seconds: options.seconds, requests: work === 'repository POST' ? 1_000 : 100_000 };
             const measurement = await measure(target, scene.request(work, credentials.use), credentials.name, {
               work,
               round,
@@ -62,7 +65,7 @@ export async function runRestBench(
       }
     }
   } finally {
-    for (const { scene } of prepared) await scene.remove();
+    for (const { target, scene } of prepared) if (target.lasting) await scene.remove();
   }
   return measurements;
 }
@@ -76,7 +79,7 @@ async function measure(
   credentials: string,
   { work, round, bounds }: { work: Work; round: number; bounds: LoadBounds },
 ): Promise<RestMeasurement> {
-  await generateLoad(request, { ...bounds, seconds: Math.min(1, bounds.seconds), requests: 2_000 });
+  await generateLoad(request, { ...bounds, seconds: Math.min(1, bounds.seconds), requests: Math.min(500, bounds.requests) });
   const meter = new UsageMeter(target.group);
   const load = await generateLoad(request, bounds);
   const { cpuSeconds } = meter.stop();
@@ -137,7 +140,8 @@ class Scene {
         : { authorization: `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString('base64')}` };
     if (work !== 'repository POST') return { method: 'GET', url: origin + this.#hrefs[work], headers, status: 200 };
     const batch = randomBytes(4).toString('hex');
-    const body = (number: number) => JSON.stringify({ name: `${this.#prefix}-post-${batch}-${number}` });
+    let made = 0;
+    const body = () => JSON.stringify({ name: `${this.#prefix}-post-${batch}-${made++}` });
     return { method: 'POST', url: origin + REPOSITORY_PATH, headers, body, status: 201 };
   }
 

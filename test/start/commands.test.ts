@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +12,7 @@ import { verifyPassword } from '../../src/lib/password-hash.ts';
 import { secretBox } from '../../src/lib/secret-box.ts';
 import { loadSecretKeys } from '../../src/lib/secret-keys.ts';
 import { eventually } from '../queue/eventually.ts';
-import { freePort, runDeckle } from '../support/deckle-process.ts';
+import { freePort, PROGRAM, runDeckle } from '../support/deckle-process.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 
 /** Runs a command to its end. */
@@ -152,6 +154,24 @@ describe("on a database of one's own", () => {
     assert.equal(await readFile(join(dataDir, 'keys', 'secrets.key'), 'utf8'), keys);
     server.kill('SIGTERM');
     assert.equal(await server.exit, 0, server.output());
+  });
+
+  test('server and worker whose supervisor died while they were loading stop in order', async () => {
+    for (const command of ['server', 'worker']) {
+      const child = fork(PROGRAM, [command], {
+        execArgv: ['--import', 'tsx'],
+        env: { ...env, PORT: String(await freePort()) },
+        silent: true,
+      });
+      let output = '';
+      child.stdout?.on('data', (text) => {
+        output += text;
+      });
+      child.disconnect();
+      assert.deepEqual(await once(child, 'close'), [0, null], output);
+      assert.match(output, /"by":"supervisor is gone"/);
+      assert.doesNotMatch(output, /"level":"(error|fatal)"/);
+    }
   });
 
   test('a server that listens beyond loopback warns of the well-known password', async () => {
