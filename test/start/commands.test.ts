@@ -164,9 +164,11 @@ describe("on a database of one's own", () => {
         silent: true,
       });
       let output = '';
-      child.stdout?.on('data', (text) => {
-        output += text;
-      });
+      for (const stream of [child.stdout, child.stderr]) {
+        stream?.on('data', (text) => {
+          output += text;
+        });
+      }
       child.disconnect();
       assert.deepEqual(await once(child, 'close'), [0, null], output);
       assert.match(output, /"by":"supervisor is gone"/);
