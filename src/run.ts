@@ -19,8 +19,7 @@ export type ChildMessage = 'ready';
 
 /** A Ctrl-C reaches us twice, from the terminal and from npm; a second one is somebody who does not want to wait. */
 const SAME_KEYSTROKE_MS = 1_000;
-/** Less than the patience of whoever stops us: npm, Docker, a person. */
-const STOP_LIMIT_MS = 12_000;
+const STOP_LIMIT_MS = 20_000;
 
 const EXPECTED = [
   ConfigError,
@@ -58,8 +57,7 @@ export function fail(error: unknown): never {
  * supervisor's message or its end. A second signal ends the process at once.
  */
 export async function runUntilStopped(log: Logger, start: () => Promise<Running>): Promise<never> {
-  // Our supervisor may have died while this program was loading: then there is nobody to say so any more.
-  const supervised = process.send !== undefined;
+  const supervised = process.connected;
   const asked = new Promise<string>((resolve) => {
     let first: number | undefined;
     const onSignal = (signal: string) => {
@@ -72,13 +70,11 @@ export async function runUntilStopped(log: Logger, start: () => Promise<Running>
     process.on('SIGINT', supervised ? () => undefined : onSignal);
     process.on('SIGHUP', supervised ? () => undefined : onSignal);
     process.on('message', (message: SupervisorMessage) => message === 'stop' && resolve('supervisor'));
-    const orphaned = () => resolve('supervisor is gone');
-    process.on('disconnect', orphaned);
-    if (supervised && !process.connected) orphaned();
+    process.on('disconnect', () => resolve('supervisor is gone'));
   });
   try {
     const running = await start();
-    if (process.connected) process.send?.('ready' satisfies ChildMessage);
+    process.send?.('ready' satisfies ChildMessage);
     const by = await asked;
     log.info({ by }, 'stopping');
     const late = delay(STOP_LIMIT_MS, 'late', { ref: false });

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { ConfigError } from './config.ts';
@@ -38,45 +37,27 @@ async function defaultDomain(db: Database): Promise<Services['domain']> {
   return domain;
 }
 
-interface Opened {
-  readonly part: string;
-  readonly close: () => Promise<void>;
-}
-
-/** A connection whose server died at the wrong moment may never say goodbye; the end of the process is as good a one. */
-const CLOSE_LIMIT_MS = 3_500;
-
-/** Closes one part after the other. The first failure is thrown when all have been tried. */
-async function closeAll(parts: readonly Opened[], log: Logger): Promise<void> {
-  const failures: unknown[] = [];
-  for (const { part, close } of parts) {
-    const late = delay(CLOSE_LIMIT_MS, 'late', { ref: false });
-    try {
-      if ((await Promise.race([close(), late])) === 'late')
-        log.warn({ part, ms: CLOSE_LIMIT_MS }, 'not closed in time; left as it is');
-    } catch (error) {
-      failures.push(error);
-    }
-  }
-  if (failures.length > 0) throw failures[0];
-}
-
 /** Opens everything a process is made of. What was opened is closed again when a later part fails. */
 export async function openServices(config: Config, log: Logger): Promise<ProcessServices> {
   const url = databaseUrl(config);
-  const opened: Opened[] = [];
-  const close = () => closeAll(opened.splice(0).reverse(), log);
+  const closers: (() => Promise<void>)[] = [];
+  const close = async () => {
+    const outcomes = [];
+    for (const closer of closers.splice(0).reverse()) outcomes.push(...(await Promise.allSettled([closer()])));
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed) throw failed.reason;
+  };
   try {
     const db = openDatabase(url, { max: config.DECKLE_DATABASE_CONNECTIONS, log });
-    opened.push({ part: 'database', close: () => db.close() });
+    closers.push(() => db.close());
     await checkMigrated(db);
     const domain = await defaultDomain(db);
     const secrets = secretBox(await secretKeys(config));
     await checkStoredSecrets(db, secrets);
     const storage = await filesystemStorage({ root: join(config.DATA_DIR, 'media'), log });
-    opened.push({ part: 'storage', close: () => storage.close() });
+    closers.push(() => storage.close());
     const queue = await openQueue({ redis: config.REDIS_URL, database: url }, log);
-    opened.push({ part: 'queue', close: () => queue.close() });
+    closers.push(() => queue.close());
     return { config, db, storage, queue, secrets, log, clock: () => new Date(), domain, catalog: catalogOf(plugins), close };
   } catch (error) {
     await close().catch((cause: unknown) => log.debug({ err: cause }, 'closing after a failed start'));

@@ -1,11 +1,7 @@
 import assert from 'node:assert/strict';
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
 import { v7 } from 'uuid';
@@ -14,7 +10,7 @@ import { verifyPassword } from '../../src/lib/password-hash.ts';
 import { secretBox } from '../../src/lib/secret-box.ts';
 import { loadSecretKeys } from '../../src/lib/secret-keys.ts';
 import { eventually } from '../queue/eventually.ts';
-import { freePort, PROGRAM, runDeckle } from '../support/deckle-process.ts';
+import { freePort, runDeckle } from '../support/deckle-process.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 
 /** Runs a command to its end. */
@@ -156,24 +152,6 @@ describe("on a database of one's own", () => {
     assert.equal(await readFile(join(dataDir, 'keys', 'secrets.key'), 'utf8'), keys);
     server.kill('SIGTERM');
     assert.equal(await server.exit, 0, server.output());
-  });
-
-  test('server and worker whose supervisor died while they were loading stop in order', async () => {
-    for (const command of ['server', 'worker']) {
-      const child = fork(PROGRAM, [command], {
-        execArgv: ['--import', 'tsx'],
-        env: { ...env, PORT: String(await freePort()) },
-        silent: true,
-      });
-      const written = Promise.all([text(child.stdout as Readable), text(child.stderr as Readable)]);
-      const ended = once(child, 'exit');
-      child.disconnect();
-      const outcome = await ended;
-      const output = (await written).join('');
-      assert.deepEqual(outcome, [0, null], output);
-      assert.match(output, /"by":"supervisor is gone"/);
-      assert.doesNotMatch(output, /not closed in time|did not stop in time|"level":"(error|fatal)"/);
-    }
   });
 
   test('a server that listens beyond loopback warns of the well-known password', async () => {

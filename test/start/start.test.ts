@@ -93,9 +93,7 @@ describe('deckle start', () => {
     const { api, workers } = await installation.processes();
     const postgres = await installation.postgresPid();
     deckle.kill('SIGKILL');
-    await eventually('its processes have ended', () => ![...api, ...workers].some(isAlive)).catch((error) => {
-      throw new Error(deckle.output(), { cause: error });
-    });
+    await eventually('its processes have ended', () => ![...api, ...workers].some(isAlive));
     assert.ok(isAlive(postgres));
     deckle = await installation.start();
     assert.equal(await installation.postgresPid(), postgres);
@@ -107,25 +105,6 @@ describe('deckle start', () => {
     process.kill(postgres, 'SIGKILL');
     deckle.killGroup('SIGKILL');
     await deckle.exit;
-    deckle = await installation.start();
-    assert.deepEqual(await repositories(), ['kept']);
-  });
-
-  test('when it is killed while its processes start, none of them stays', async () => {
-    deckle.kill('SIGTERM');
-    assert.equal(await deckle.exit, 0);
-    const starting = runDeckle(['start'], installation.env);
-    await eventually('the first worker is up', () => starting.output().includes('worker runs tasks'));
-    starting.kill('SIGKILL');
-    const groupIsEmpty = () => {
-      try {
-        process.kill(-starting.pid, 0);
-        return false;
-      } catch {
-        return true;
-      }
-    };
-    await eventually('its processes have ended', groupIsEmpty);
     deckle = await installation.start();
     assert.deepEqual(await repositories(), ['kept']);
   });

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { isAlive } from '../../src/embedded/postgres-folder.ts';
 import { eventually } from '../queue/eventually.ts';
 
-export const PROGRAM = join(import.meta.dirname, '../../src/deckle.ts');
+const PROGRAM = join(import.meta.dirname, '../../src/deckle.ts');
 
 /** A run of the program, as a process of its own that leads its own group, as in a terminal. */
 export interface DeckleProcess {
