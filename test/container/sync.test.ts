@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { sql } from '../../src/db/sql.ts';
 import { imageOf, indexOf, multiPlatformOf } from '../../src/demo/image.ts';
@@ -242,5 +243,25 @@ describe('progress', () => {
     upstream.put('names', image('one name'), 'three');
     const task = await rig.sync(await rig.repository(), await rig.remote({ url: upstream.url, upstream_name: 'names' }));
     assert.ok(reports(task).includes('sync.processing.manifest completed 3/3'), reports(task).join('; '));
+  });
+});
+
+describe('a sync with PULP_ALLOWED_CONTENT_CHECKSUMS', () => {
+  it('computes all of them, of small and of large blobs', async () => {
+    const its = await startSyncRig({ PULP_ALLOWED_CONTENT_CHECKSUMS: 'sha256,sha512' });
+    try {
+      const [small, large] = [layerOf({ 'etc/motd': 'checksums' }), largeLayer('checksums', 1024 * 1024)];
+      upstream.put('checksums', imageOf({ layers: [small, large] }), 'latest');
+      await its.sync(await its.repository(), await its.remote({ url: upstream.url, upstream_name: 'checksums' }));
+      const stored = await its.services.db.query<{ sha256: string; sha512: string }>(sql`select sha256, sha512 from artifact`);
+      for (const { digest, size, copy } of [small, large]) {
+        const bytes = Buffer.alloc(size);
+        for (let at = 0; at < size; ) at += copy(at, bytes.subarray(at));
+        const row = stored.find(({ sha256 }) => `sha256:${sha256}` === digest);
+        assert.equal(row?.sha512, createHash('sha512').update(bytes).digest('hex'));
+      }
+    } finally {
+      await its.close();
+    }
   });
 });

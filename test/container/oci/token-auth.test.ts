@@ -39,7 +39,7 @@ async function useAll(registry: Registry): Promise<void> {
   const [layer] = layers;
   assert.ok(layer);
   await registry.blob(layer);
-  await registry.downloadBlob(layer, targetInMemory());
+  await registry.downloadBlob(layer, targetInMemory(), ['sha256']);
   for await (const _ of (await registry.streamBlob(layer)).body);
 }
 
@@ -89,6 +89,7 @@ describe('challenges are answered (spec: sync, retries and auth)', () => {
     const done = await registry.downloadBlob(
       { digest: digest as Digest, size },
       targetAt(join(await temporaryFolder(t), 'file')),
+      ['sha256'],
     );
     assert.equal(done.size, size);
   });

@@ -1,5 +1,12 @@
 import { checksumError } from '../../../download/resume.ts';
-import type { Downloaded, DownloadTarget, SmallResponse, Upstream, UpstreamStream } from '../../../download/upstream.ts';
+import type {
+  ChecksumName,
+  Downloaded,
+  DownloadTarget,
+  SmallResponse,
+  Upstream,
+  UpstreamStream,
+} from '../../../download/upstream.ts';
 import { publicUrl, UpstreamError } from '../../../download/upstream-error.ts';
 import { algorithmOf, type Digest, digestOf, hexOf, parseDigest } from '../../../lib/digest.ts';
 import { type Descriptor, hasDigest, MAX_MANIFEST_BYTES, type Manifest, parseManifest } from './manifest.ts';
@@ -37,8 +44,13 @@ export interface Registry {
   manifest(reference: string, expected?: Digest, signal?: AbortSignal): Promise<Manifest>;
   /** A small blob, held: at most 8 MiB. */
   blob(descriptor: BlobDescriptor, signal?: AbortSignal): Promise<Buffer>;
-  /** A blob of any size into a file. */
-  downloadBlob(descriptor: BlobDescriptor, file: DownloadTarget, signal?: AbortSignal): Promise<Downloaded>;
+  /** A blob of any size into a file. `checksums`: what to compute beside the digest's own algorithm. */
+  downloadBlob(
+    descriptor: BlobDescriptor,
+    file: DownloadTarget,
+    checksums: readonly ChecksumName[],
+    signal?: AbortSignal,
+  ): Promise<Downloaded>;
   /** A blob as it comes, for a waiting client. */
   streamBlob(descriptor: BlobDescriptor, signal?: AbortSignal): Promise<UpstreamStream>;
   /** Where a manifest is, for a message: without credentials. */
@@ -182,9 +194,17 @@ class UpstreamRegistry implements Registry {
     return body;
   }
 
-  downloadBlob({ digest, size }: BlobDescriptor, file: DownloadTarget, signal?: AbortSignal): Promise<Downloaded> {
+  downloadBlob(
+    { digest, size }: BlobDescriptor,
+    file: DownloadTarget,
+    checksums: readonly ChecksumName[],
+    signal?: AbortSignal,
+  ): Promise<Downloaded> {
     const url = this.#url(`blobs/${digest}`);
-    return this.#authorized((headers) => this.#upstream.download({ url, headers, digest, size, file, signal }), signal);
+    return this.#authorized(
+      (headers) => this.#upstream.download({ url, headers, digest, size, file, checksums, signal }),
+      signal,
+    );
   }
 
   streamBlob({ digest, size }: BlobDescriptor, signal?: AbortSignal): Promise<UpstreamStream> {

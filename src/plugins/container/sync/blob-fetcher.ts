@@ -132,7 +132,7 @@ export class BlobFetcher {
     const { registry, services, signal } = this.#options;
     const target = await services.storage.create();
     try {
-      const { size, checksums } = await registry.downloadBlob(blob, target, signal);
+      const { size, checksums } = await registry.downloadBlob(blob, target, this.#checksums, signal);
       const { sha256 } = checksums;
       if (sha256 === undefined) throw new Error(`blob ${blob.digest} was downloaded without its sha256`);
       await target.commit(artifactKey(sha256));
