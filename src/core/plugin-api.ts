@@ -4,7 +4,7 @@
  */
 
 export { permitted } from './access/authorize.ts';
-export { type FetchFrom, OnDemandArtifacts, type OpenArtifact, UnavailableArtifactError } from './artifacts/open-artifact.ts';
+export { OnDemandArtifacts, UnavailableArtifactError } from './artifacts/open-artifact.ts';
 export { linkArtifacts, type StoredFile, saveArtifacts } from './artifacts/save-artifacts.ts';
 export { type BatchedLookup, batchedLookup } from './content/batched-lookup.ts';
 export { type Channel, channel } from './content/channel.ts';
@@ -12,6 +12,7 @@ export { contentFields, contentOrdering } from './content/content-fields.ts';
 export { CONTENT_FILTERS, knownCount } from './content/content-filters.ts';
 export { anyOf, type ContentSelection, contentIds, touchContent } from './content/content-selection.ts';
 export { type ContentRow, type ContentTable, saveContent } from './content/save-content.ts';
+export { ContentUrls } from './content-guards/content-url.ts';
 export {
   DISTRIBUTION_FILTERS,
   DISTRIBUTION_ORDERING,
@@ -21,8 +22,14 @@ export {
   distributionStore,
   validateDistribution,
 } from './distributions/distribution-fields.ts';
+export { type ServedDistribution, ServedDistributions, servedVersion } from './distributions/served-distributions.ts';
+export { answerFile, UnsettledFileError } from './files/answer-file.ts';
+export { matchesEtag } from './files/file-plan.ts';
+export { type Http, StoredFiles } from './files/stored-files.ts';
 export { type LoadedRemote, loadRemote, MissingRemoteError } from './remotes/load-remote.ts';
 export { REMOTE_FILTERS, REMOTE_ORDERING, remoteFields } from './remotes/remote-fields.ts';
+export { remoteUpstream } from './remotes/remote-upstream.ts';
+export { UpstreamClients } from './remotes/upstream-clients.ts';
 export { publishVersion } from './repositories/publish-version.ts';
 export {
   REPOSITORY_FILTERS,
@@ -33,6 +40,7 @@ export {
   repositoryStore,
 } from './repositories/repository-fields.ts';
 export { REPOSITORY_CHANNEL } from './repositories/repository-lock.ts';
+export { inVersion } from './repositories/version-content.ts';
 export { versionsOf } from './repositories/version-resource.ts';
 export { versionHref, versionResponse } from './repositories/version-response.ts';
 export { isDatabaseAway } from './tasks/database-away.ts';

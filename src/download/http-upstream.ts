@@ -5,7 +5,7 @@ import type { Dispatcher } from 'undici';
 import packageFile from '../../package.json' with { type: 'json' };
 import { algorithmOf, hexOf } from '../lib/digest.ts';
 import { type Limiter, limitConcurrency } from '../lib/limit-concurrency.ts';
-import { DigestMismatchError, verifiedStream } from '../lib/verified-stream.ts';
+import { checkedStream, DigestMismatchError, verifiedStream } from '../lib/verified-stream.ts';
 import { abortScope, onAbort, shareSignal } from './abort.ts';
 import { openBody } from './body-stream.ts';
 import { decodeBody } from './decode.ts';
@@ -21,6 +21,7 @@ import { checksumError, Resume } from './resume.ts';
 import { openResumedBody } from './resumed-body.ts';
 import { type RetryOptions, rateLimiter, withRetries } from './retry.ts';
 import type {
+  CheckedRequest,
   ChecksumName,
   Downloaded,
   DownloadRequest,
@@ -100,7 +101,7 @@ export class HttpUpstream implements Upstream {
     );
   }
 
-  stream(request: VerifiedRequest): Promise<UpstreamStream> {
+  stream(request: VerifiedRequest | CheckedRequest): Promise<UpstreamStream> {
     shareSignal(request.signal);
     return new Promise((resolve, reject) => {
       // The slot is held until the stream is closed; the promise above is settled as soon as there is a head.
@@ -211,9 +212,9 @@ export class HttpUpstream implements Upstream {
     return { size, checksums };
   }
 
-  /** The body of a request, whatever it takes; its end is reached only when size and digest are right. */
+  /** The body of a request, whatever it takes; its end is reached only when size and digest, or the check, are right. */
   async #verifiedBody(
-    request: VerifiedRequest,
+    request: VerifiedRequest | CheckedRequest,
     signal: AbortSignal,
   ): Promise<{ size: number | undefined; chunks: AsyncGenerator<Uint8Array> }> {
     const resume = new Resume(request.size);
@@ -231,7 +232,8 @@ export class HttpUpstream implements Upstream {
     });
     const stated = opened.headers['content-length'];
     const size = request.size ?? (stated === undefined ? undefined : Number(stated));
-    return { size, chunks: withUpstreamErrors(verifiedStream(chunks, request), opened.url) };
+    const proven = 'check' in request ? checkedStream(chunks, request.check) : verifiedStream(chunks, request);
+    return { size, chunks: withUpstreamErrors(proven, opened.url) };
   }
 
   #hop(request: { url: string; headers?: Readonly<Record<string, string>> | undefined }, encoding: string): Hop {
@@ -263,7 +265,7 @@ export class HttpUpstream implements Upstream {
 }
 
 /** Puts a digest mismatch into Pulp's words. */
-async function* withUpstreamErrors(chunks: AsyncGenerator<Uint8Array>, url: string): AsyncGenerator<Uint8Array> {
+async function* withUpstreamErrors(chunks: AsyncIterable<Uint8Array>, url: string): AsyncGenerator<Uint8Array> {
   try {
     yield* chunks;
   } catch (error) {

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
 import type { Digest } from '../lib/digest.ts';
+import type { StreamCheck } from '../lib/verified-stream.ts';
 import { HttpUpstream } from './http-upstream.ts';
 import type { RemoteSettings } from './remote-settings.ts';
 
@@ -53,6 +54,12 @@ export interface VerifiedRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A request for bytes that something else than a digest of theirs proves. */
+export interface CheckedRequest extends Omit<VerifiedRequest, 'digest'> {
+  /** Made for this request. What it throws the body fails with, and is not asked for again. */
+  readonly check: StreamCheck<unknown>;
+}
+
 export interface DownloadRequest extends VerifiedRequest {
   readonly file: DownloadTarget;
   /** What to compute beside the digest's own algorithm. Default: sha256. */
@@ -70,7 +77,7 @@ export interface UpstreamStream {
   /** From the request, or else from Content-Length; undefined where neither says. */
   readonly size: number | undefined;
   /**
-   * The bytes. Ends only when size and digest are right; otherwise it fails, before the last chunk is given out, so that a
+   * The bytes. Ends only when size and digest, or the check, are right; otherwise it fails, before the last chunk is given out, so that a
    * client that was told the length sees the loss.
    */
   readonly body: Readable;
@@ -93,7 +100,7 @@ export interface Upstream {
   /** A large body into a file: hashed as it is written, resumed where it broke, whole and verified when this resolves. */
   download(request: DownloadRequest): Promise<Downloaded>;
   /** A large body as it comes, for a waiting client; resolves when the head is there. */
-  stream(request: VerifiedRequest): Promise<UpstreamStream>;
+  stream(request: VerifiedRequest | CheckedRequest): Promise<UpstreamStream>;
   /** Closes the connections. Requests still running fail. */
   close(): Promise<void>;
 }

@@ -36,8 +36,13 @@ export class SizeMismatchError extends Error {
   }
 }
 
-/** Checks bytes that pass by in another's loop: `update` with each chunk, `finish` once at the end. */
-export interface Verifier {
+/** Checks bytes that pass by in another's loop: `update` with each chunk, `finish` once at the end. Both throw what is wrong with them. */
+export interface StreamCheck<Result> {
+  update(chunk: Uint8Array): void | Promise<void>;
+  finish(): Result | Promise<Result>;
+}
+
+export interface Verifier extends StreamCheck<Verified> {
   /** Throws SizeMismatchError as soon as there are too many bytes. */
   update(chunk: Uint8Array): void;
   /** Throws SizeMismatchError or DigestMismatchError. */
@@ -64,23 +69,29 @@ export function verifier(expected: Expectation): Verifier {
 }
 
 /**
- * Passes the bytes through while they are hashed and counted, and returns what they were. A chunk is let go only when the next
- * one has come, the last one only when everything matches: so whoever passes them on never sends a whole wrong body. Throws
- * SizeMismatchError or DigestMismatchError. The source must not reuse its buffers.
+ * Passes the bytes through while they are checked, and returns what the check makes of them. A chunk is let go only when the next
+ * one has come, the last one only when everything is right: so whoever passes them on never sends a whole wrong body. Throws what
+ * the check throws. The source must not reuse its buffers.
  */
-export async function* verifiedStream(
+export async function* checkedStream<Result>(
   source: AsyncIterable<Uint8Array>,
-  expected: Expectation,
-): AsyncGenerator<Uint8Array, Verified, undefined> {
-  const check = verifier(expected);
+  check: StreamCheck<Result>,
+): AsyncGenerator<Uint8Array, Result, undefined> {
   let held: Uint8Array | undefined;
   for await (const chunk of source) {
     if (chunk.byteLength === 0) continue;
-    check.update(chunk);
+    const checking = check.update(chunk);
+    if (checking) await checking;
     if (held) yield held;
     held = chunk;
   }
-  const verified = check.finish();
+  const result = await check.finish();
   if (held) yield held;
-  return verified;
+  return result;
 }
+
+/** A checked stream of bytes that are known by digest or size. Throws SizeMismatchError or DigestMismatchError. */
+export const verifiedStream = (
+  source: AsyncIterable<Uint8Array>,
+  expected: Expectation,
+): AsyncGenerator<Uint8Array, Verified, undefined> => checkedStream(source, verifier(expected));

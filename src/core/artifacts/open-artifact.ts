@@ -2,8 +2,8 @@ import { LRUCache } from 'lru-cache';
 import { sql } from '../../db/sql.ts';
 import type { ChecksumName, UpstreamStream } from '../../download/upstream.ts';
 import { UpstreamError } from '../../download/upstream-error.ts';
+import type { ContentFile } from '../../kit/served-file.ts';
 import type { Services } from '../../kit/services.ts';
-import { algorithmOf, type Digest, hexOf } from '../../lib/digest.ts';
 import { singleFlight } from '../../lib/single-flight.ts';
 import { artifactKey } from '../../storage/layout.ts';
 import type { PendingFile } from '../../storage/storage.ts';
@@ -11,18 +11,8 @@ import type { DownloadPolicy } from '../remotes/load-remote.ts';
 import { Flight, type FlightReader } from './flight.ts';
 import { linkArtifacts, saveArtifacts } from './save-artifacts.ts';
 
-/** Content whose bytes are not here. */
-export interface WantedArtifact {
-  readonly content_id: string;
-  readonly digest: Digest;
-  /** Bytes; null where nobody has said. */
-  readonly size: number | null;
-  /** The repository it is served from: its own remote is asked first. */
-  readonly repository_id: string;
-}
-
-/** Begins to fetch from a remote: resolves with the head, the body is verified while it flows. */
-export type FetchFrom = (remoteId: string, signal: AbortSignal) => Promise<UpstreamStream>;
+/** Content whose bytes are not here. `proven` are checksums that the fetched body has when it has ended well. */
+export type WantedArtifact = Pick<ContentFile, 'content_id' | 'repository_id' | 'name' | 'size' | 'proven' | 'fetchFrom'>;
 
 /** A body that is on its way. */
 export interface OpenArtifact {
@@ -35,17 +25,15 @@ export interface OpenArtifact {
 /** No remote has the bytes, or none can be asked now. The cause is what the last one said. */
 export class UnavailableArtifactError extends Error {
   override readonly name = 'UnavailableArtifactError';
-  readonly digest: Digest;
   /** Remotes that are known to have it; with 0 there is nobody to ask. */
   readonly sources: number;
-  constructor(digest: Digest, sources: number, cause?: unknown) {
+  constructor(wanted: string, sources: number, cause?: unknown) {
     super(
       sources === 0
-        ? `${digest} is not stored and no remote is known to have it; sync its repository again`
-        : `${digest} is not stored and none of its ${sources} remotes gives it now`,
+        ? `${wanted} is not stored and no remote is known to have it; sync its repository again`
+        : `${wanted} is not stored and ${sources === 1 ? 'its remote does not give' : `none of its ${sources} remotes gives`} it now`,
       { cause },
     );
-    this.digest = digest;
     this.sources = sources;
   }
 }
@@ -78,9 +66,8 @@ export class OnDemandArtifacts {
    * are whole, unless the remote's policy is `streamed`. 'stored': somebody has stored them meanwhile. Throws
    * UnavailableArtifactError.
    */
-  async open(wanted: WantedArtifact, fetchFrom: FetchFrom): Promise<OpenArtifact | 'stored'> {
-    const flight =
-      this.#flights.get(wanted.content_id) ?? (await this.#start(wanted.content_id, () => this.#begin(wanted, fetchFrom)));
+  async open(wanted: WantedArtifact): Promise<OpenArtifact | 'stored'> {
+    const flight = this.#flights.get(wanted.content_id) ?? (await this.#start(wanted.content_id, () => this.#begin(wanted)));
     return flight === 'stored' ? flight : { size: flight.size, body: flight.read() };
   }
 
@@ -90,7 +77,7 @@ export class OnDemandArtifacts {
     await Promise.all(this.#work);
   }
 
-  async #begin(wanted: WantedArtifact, fetchFrom: FetchFrom): Promise<Flight | 'stored'> {
+  async #begin(wanted: WantedArtifact): Promise<Flight | 'stored'> {
     // Asked again here, where nobody else can be fetching: the fetch that the caller just missed may have stored it.
     if (await this.#isStored(wanted)) return 'stored';
     const sources = await this.#sources(wanted);
@@ -99,7 +86,7 @@ export class OnDemandArtifacts {
       if (this.#isCooling(wanted, source)) continue;
       let stream: UpstreamStream;
       try {
-        stream = await fetchFrom(source.remote_id, this.#closing.signal);
+        stream = await wanted.fetchFrom(source.remote_id, this.#closing.signal);
       } catch (error) {
         cause = error;
         this.#cool(wanted, source, error);
@@ -107,7 +94,7 @@ export class OnDemandArtifacts {
       }
       return this.#take(wanted, source, stream);
     }
-    throw new UnavailableArtifactError(wanted.digest, sources.length, cause);
+    throw new UnavailableArtifactError(wanted.name, sources.length, cause);
   }
 
   async #take(wanted: WantedArtifact, source: Source, stream: UpstreamStream): Promise<Flight> {
@@ -140,10 +127,12 @@ export class OnDemandArtifacts {
   ): Promise<void> {
     const { config, log } = this.#services;
     try {
-      const proven = algorithmOf(wanted.digest);
       const names = new Set<ChecksumName>(['sha256', ...config.PULP_ALLOWED_CONTENT_CHECKSUMS]);
-      names.delete(proven);
-      const checksums = { ...(await flight.fill(stream.body, [...names])), [proven]: hexOf(wanted.digest) };
+      const computed = await flight.fill(
+        stream.body,
+        [...names].filter((name) => wanted.proven[name] === undefined),
+      );
+      const checksums = { ...computed, ...wanted.proven };
       if (source.policy !== 'streamed') {
         await pending.commit(artifactKey(checksums.sha256));
         await this.#record(wanted, flight.written, checksums);
@@ -152,7 +141,7 @@ export class OnDemandArtifacts {
       this.#cool(wanted, source, error);
       stream.body.destroy();
       flight.fail(error);
-      log.warn({ err: error, digest: wanted.digest, remote_id: source.remote_id }, 'content on demand broke off; nothing stored');
+      log.warn({ err: error, name: wanted.name, remote_id: source.remote_id }, 'content on demand broke off; nothing stored');
     } finally {
       this.#flights.delete(wanted.content_id);
       await flight.end();

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
+import { servedVersion } from '../../../core/plugin-api.ts';
 import { answerBlob } from './blob-answer.ts';
 import { nameUnknown } from './registry-error.ts';
 import { parseContentPath } from './registry-path.ts';
-import { servedVersion } from './served-distribution.ts';
 import type { ServedRegistry } from './served-registry.ts';
 
 /** `/pulp/container/<base_path>/blobs/<digest>`: the same blobs for whoever holds a signed URL, as Pulp's content app gives them. */

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { servedVersion } from '../../../core/plugin-api.ts';
 import { sendManifest } from './manifest.ts';
-import { servedVersion } from './served-distribution.ts';
 import type { ServedRegistry } from './served-registry.ts';
 
 /** Answers a request at once, or says false with nothing touched: then the framework takes it. */
@@ -38,6 +38,6 @@ export function fastPath(registry: ServedRegistry): FastPath {
       return true;
     }
     const blob = registry.blobs.cached(version, reference);
-    return blob !== undefined && registry.blobs.sendSmall(request, response, blob);
+    return blob !== undefined && registry.blobs.sendSmall({ request, response }, blob);
   };
 }

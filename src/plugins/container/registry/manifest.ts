@@ -1,11 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LRUCache } from 'lru-cache';
+import { inVersion, matchesEtag } from '../../../core/plugin-api.ts';
 import { sql } from '../../../db/sql.ts';
+import type { ServedVersion } from '../../../kit/served-file.ts';
 import type { Services } from '../../../kit/services.ts';
 import { DOCKER_MANIFEST_V1_SIGNED } from '../oci/media-types.ts';
-import { matchesEtag, STANDING_HEADERS } from './headers.ts';
-import type { ServedVersion } from './served-distribution.ts';
-import { inVersion } from './version-content.ts';
+import { STANDING_HEADERS } from './headers.ts';
 
 /** A manifest ready to be sent: the stored bytes and the headers that go with them. */
 export interface StoredManifest {

@@ -1,10 +1,10 @@
 import { z } from 'zod';
+import { inVersion } from '../../../core/plugin-api.ts';
 import { sql } from '../../../db/sql.ts';
+import type { ServedVersion } from '../../../kit/served-file.ts';
 import { type Digest, digestSchema } from '../../../lib/digest.ts';
 import { OCI_INDEX } from '../oci/media-types.ts';
-import type { ServedVersion } from './served-distribution.ts';
 import type { ServedRegistry } from './served-registry.ts';
-import { inVersion } from './version-content.ts';
 
 /** An entry of the list; OCI distribution-spec, "Listing Referrers". */
 export interface ReferrerDescriptor {

@@ -1,9 +1,10 @@
 import type { FastifyRequest } from 'fastify';
-import { permitted } from '../../../core/plugin-api.ts';
+import { permitted, servedVersion } from '../../../core/plugin-api.ts';
 import type { Caller } from '../../../kit/api.ts';
+import type { ServedVersion } from '../../../kit/served-file.ts';
 import { basicChallenge, bearerChallenge, CATALOG_SCOPE, pullScope } from './challenge.ts';
 import { nameUnknown, RegistryError } from './registry-error.ts';
-import { type ServedDistribution, type ServedVersion, servedVersion } from './served-distribution.ts';
+import type { ServedDistribution } from './served-distribution.ts';
 import type { ServedRegistry } from './served-registry.ts';
 import { allows, type VerifiedToken } from './token.ts';
 

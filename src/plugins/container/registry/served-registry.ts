@@ -1,9 +1,8 @@
-import { type Authenticator, authenticator, OnDemandArtifacts } from '../../../core/plugin-api.ts';
+import { type Authenticator, authenticator, ContentUrls, OnDemandArtifacts } from '../../../core/plugin-api.ts';
 import type { Services } from '../../../kit/services.ts';
 import { Blobs } from './blob.ts';
-import { ContentUrls } from './content-url.ts';
 import { Manifests } from './manifest.ts';
-import { ServedDistributions } from './served-distribution.ts';
+import { servedDistributions } from './served-distribution.ts';
 import { Tokens } from './token.ts';
 import { loadTokenKeys } from './token-keys.ts';
 import { UpstreamBlobs } from './upstream-blob.ts';
@@ -17,11 +16,10 @@ export interface ServedRegistry {
   readonly tokens: Tokens;
   readonly contentUrls: ContentUrls;
   readonly authenticator: Authenticator;
-  readonly distributions: ServedDistributions;
+  readonly distributions: ReturnType<typeof servedDistributions>;
   readonly manifests: Manifests;
   readonly blobs: Blobs;
   readonly onDemand: OnDemandArtifacts;
-  readonly upstreams: UpstreamBlobs;
   close(): Promise<void>;
 }
 
@@ -29,7 +27,7 @@ export interface ServedRegistry {
 export async function openServedRegistry(services: RegistryServices): Promise<ServedRegistry> {
   const tokens = new Tokens(services, await loadTokenKeys(services.config.DATA_DIR));
   const contentUrls = await ContentUrls.load(services);
-  const distributions = new ServedDistributions(services);
+  const distributions = servedDistributions(services);
   const onDemand = new OnDemandArtifacts(services);
   const upstreams = new UpstreamBlobs(services);
   await distributions.start();
@@ -40,9 +38,8 @@ export async function openServedRegistry(services: RegistryServices): Promise<Se
     authenticator: authenticator(services),
     distributions,
     manifests: new Manifests(services),
-    blobs: new Blobs(services),
+    blobs: new Blobs(services, upstreams),
     onDemand,
-    upstreams,
     close: async () => {
       await onDemand.close();
       await upstreams.close();

@@ -1,8 +1,8 @@
+import { inVersion } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
+import type { ServedVersion } from '../../../kit/served-file.ts';
 import type { Digest } from '../../../lib/digest.ts';
-import type { ServedVersion } from './served-distribution.ts';
-import { inVersion } from './version-content.ts';
 
 /** A signature as the extension API gives it: an atomic container signature, `content` in base64. */
 export interface ExtensionSignature {

@@ -1,8 +1,8 @@
+import { inVersion } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { empty, sql } from '../../../db/sql.ts';
+import type { ServedVersion } from '../../../kit/served-file.ts';
 import type { Page } from './page.ts';
-import type { ServedVersion } from './served-distribution.ts';
-import { inVersion } from './version-content.ts';
 
 /** The tags of a version after `page.last`, in ASCII order, one more than the page has. */
 export async function listTags(db: Queryable, version: ServedVersion, page: Page): Promise<string[]> {

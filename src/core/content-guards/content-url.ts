@@ -1,7 +1,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { join } from 'node:path';
-import type { Services } from '../../../kit/services.ts';
-import { keyFile } from '../../../lib/key-file.ts';
+import type { Services } from '../../kit/services.ts';
+import { keyFile } from '../../lib/key-file.ts';
 
 const KEY_BYTES = 32;
 const VALID_SECONDS = 3600;

@@ -1,0 +1,113 @@
+import { LRUCache } from 'lru-cache';
+import { empty, type Sql, sql } from '../../db/sql.ts';
+import type { ServedVersion } from '../../kit/served-file.ts';
+import type { Services } from '../../kit/services.ts';
+import { REPOSITORY_CHANNEL } from '../repositories/repository-lock.ts';
+
+/** A distribution and the version that it serves now. */
+export interface ServedDistribution {
+  readonly id: string;
+  readonly pulp_type: string;
+  readonly base_path: string;
+  /** Null, as is its type, where everybody may read. */
+  readonly content_guard_id: string | null;
+  readonly guard_type: string | null;
+  /** Null, as is `version`, where it serves nothing. */
+  readonly repository_id: string | null;
+  readonly version: number | null;
+}
+
+/** What a kind of distribution adds: columns, each after a comma, and the joins they need. `d` is the distribution. */
+export interface OwnColumns {
+  readonly columns: Sql;
+  readonly joins: Sql;
+}
+
+/** Sent by every transaction that writes a distribution; the payload is the distribution's id. */
+const DISTRIBUTION_CHANNEL = 'deckle_distribution';
+const MAX_KEPT = 10_000;
+
+/**
+ * Finds distributions by base path and keeps them until a notification says that the distribution or its repository has
+ * changed, whichever process changed it. While notifications cannot be received nothing is kept.
+ */
+export class ServedDistributions<Own extends object = object> {
+  readonly #services: Pick<Services, 'db' | 'config' | 'domain'>;
+  readonly #own: OwnColumns;
+  readonly #kept = new LRUCache<string, ServedDistribution & Own>({ max: MAX_KEPT });
+  readonly #connected = new Set<string>();
+  readonly #stops: (() => Promise<void>)[] = [];
+  /** Counts the notifications: what was read before one came must not be kept after it. */
+  #changes = 0;
+
+  constructor(services: Pick<Services, 'db' | 'config' | 'domain'>, own: OwnColumns = { columns: empty, joins: empty }) {
+    this.#services = services;
+    this.#own = own;
+  }
+
+  /** Starts to keep what is found. Resolves when both channels are listened to, or could not be reached (they are tried again). */
+  async start(): Promise<void> {
+    if (!this.#services.config.PULP_CACHE_ENABLED) return;
+    await Promise.all([
+      this.#listen(REPOSITORY_CHANNEL, (one, id) => one.repository_id === id),
+      this.#listen(DISTRIBUTION_CHANNEL, (one, id) => one.id === id),
+    ]);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#stops.splice(0).map((stop) => stop()));
+    this.#connected.clear();
+    this.#kept.clear();
+  }
+
+  /** What is kept under the base path. */
+  cached(basePath: string): (ServedDistribution & Own) | undefined {
+    return this.#kept.get(basePath);
+  }
+
+  /** The distribution at one of the base paths. Base paths do not overlap, so that of those that begin one path there is one at most. */
+  async find(...basePaths: readonly string[]): Promise<(ServedDistribution & Own) | undefined> {
+    for (const basePath of basePaths) {
+      const kept = this.#kept.get(basePath);
+      if (kept) return kept;
+    }
+    const changes = this.#changes;
+    const { db, domain } = this.#services;
+    const [found] = await db.query<ServedDistribution & Own>(sql`
+      select d.id, d.pulp_type, d.base_path, d.content_guard_id, guard.pulp_type as guard_type,
+        coalesce(d.repository_id, pinned.repository_id) as repository_id,
+        coalesce(pinned.number,
+          (select max(latest.number) from repository_version latest where latest.repository_id = d.repository_id)) as version
+        ${this.#own.columns}
+      from distribution d
+        left join content_guard guard on guard.id = d.content_guard_id
+        left join repository_version pinned on pinned.id = d.repository_version_id
+        ${this.#own.joins}
+      where d.domain_id = ${domain.id}::uuid and d.base_path = any(${basePaths}::text[])`);
+    if (found && this.#connected.size === 2 && changes === this.#changes) this.#kept.set(found.base_path, found);
+    return found;
+  }
+
+  async #listen(channel: string, concerns: (one: ServedDistribution, id: string) => boolean): Promise<void> {
+    const stop = await this.#services.db.listen(
+      channel,
+      (id) => {
+        this.#changes += 1;
+        for (const [path, one] of this.#kept.entries()) if (concerns(one, id)) this.#kept.delete(path);
+      },
+      (connected) => {
+        this.#changes += 1;
+        this.#kept.clear();
+        if (connected) this.#connected.add(channel);
+        else this.#connected.delete(channel);
+      },
+    );
+    this.#stops.push(stop);
+  }
+}
+
+/** The version that the distribution serves; undefined where it serves none. */
+export const servedVersion = (distribution: ServedDistribution): ServedVersion | undefined =>
+  distribution.repository_id === null || distribution.version === null
+    ? undefined
+    : { repository_id: distribution.repository_id, number: distribution.version };
