@@ -1,10 +1,13 @@
-import { type Checksum, checksumFromBytes } from './checksum.ts';
+import { compareBytes } from './byte-order.ts';
+import { type Checksum, checksumFromBytes, checksumToBytes } from './checksum.ts';
 import { secondsOf } from './commit.ts';
 import { deltaNameText, parseDeltaName } from './delta-name.ts';
 import { asDictionary, type Dictionary, lookUp } from './dictionary.ts';
 import { refuse } from './format-error.ts';
-import { parseGVariant, swap64, type Value } from './gvariant.ts';
+import { parseGVariant, swap64, type Value, type Variant } from './gvariant.ts';
 import { gvariantType } from './gvariant-type.ts';
+import { serializeGVariant } from './gvariant-writer.ts';
+import { hashTableOrder } from './hash-table-order.ts';
 import { isRefName } from './ref-name.ts';
 
 /** Bytes of a summary; one of 25,000 refs has 10 MB. */
@@ -109,4 +112,63 @@ export function deltasOf(dictionary: Dictionary, subject: string): Map<string, C
     );
   }
   return deltas;
+}
+
+/** What a summary is made of. */
+export interface SummaryParts {
+  /** In any order; a name once. */
+  readonly refs: readonly SummaryRef[];
+  /** Refs of further collections, by collection id. */
+  readonly collections?: ReadonlyMap<string, readonly SummaryRef[]>;
+  /** Name of a delta (`from-to` or `to`) -> sha256 of its superblock. */
+  readonly staticDeltas: ReadonlyMap<string, Checksum>;
+  readonly indexedDeltas: boolean;
+  /** Seconds since 1970. */
+  readonly lastModified: number;
+  readonly collectionId: string | undefined;
+  readonly tombstoneCommits: boolean;
+}
+
+/**
+ * The `summary` of an archive repository: the bytes that `ostree summary -u` (2022.7) writes for the same refs, deltas and time, as
+ * far as those do not follow from the order of a directory (see hashTableOrder). The same parts make the same bytes.
+ */
+export function makeSummary(parts: SummaryParts): Buffer {
+  const collections = [...(parts.collections ?? [])].sort(([a], [b]) => compareBytes(a, b));
+  // The order is that of the slots that these names have in GLib's hash table, whichever of them are present.
+  const metadata: [string, Variant][] = [
+    ['ostree.summary.mode', { type: 's', value: 'archive-z2' }],
+    ['ostree.summary.last-modified', writtenSeconds(parts.lastModified)],
+    ['ostree.summary.tombstone-commits', { type: 'b', value: parts.tombstoneCommits }],
+  ];
+  if (parts.staticDeltas.size > 0) metadata.push(['ostree.static-deltas', writtenDeltas(parts.staticDeltas)]);
+  if (collections.length > 0) {
+    const value = collections.map(([id, refs]) => [id, writtenRefs(refs)]);
+    metadata.push(['ostree.summary.collection-map', { type: COLLECTIONS_TYPE, value }]);
+  }
+  metadata.push(['ostree.summary.indexed-deltas', { type: 'b', value: parts.indexedDeltas }]);
+  if (parts.collectionId !== undefined) metadata.push(['ostree.summary.collection-id', { type: 's', value: parts.collectionId }]);
+  return serializeGVariant(SUMMARY, [writtenRefs(parts.refs), metadata]);
+}
+
+const writtenSeconds = (seconds: number): Variant => ({ type: 't', value: swap64(BigInt(seconds)) });
+
+const writtenRefs = (refs: readonly SummaryRef[]): Value =>
+  refs
+    .toSorted((a, b) => compareBytes(a.name, b.name))
+    .map((ref) => {
+      const metadata: [string, Variant][] = [];
+      if (ref.version !== undefined) metadata.push(['ostree.commit.version', { type: 's', value: ref.version }]);
+      if (ref.timestamp !== undefined) metadata.push(['ostree.commit.timestamp', writtenSeconds(ref.timestamp)]);
+      return [ref.name, [BigInt(ref.commitSize), checksumToBytes(ref.commit), metadata]];
+    });
+
+/** `ostree.static-deltas`, for a summary or a delta index. */
+export function writtenDeltas(deltas: ReadonlyMap<string, Checksum>): Variant {
+  const sorted = new Map([...deltas].sort(([a], [b]) => compareBytes(a, b)));
+  const value = hashTableOrder(sorted).map(([name, checksum]): [string, Variant] => [
+    name,
+    { type: 'ay', value: checksumToBytes(checksum) },
+  ]);
+  return { type: 'a{sv}', value };
 }
