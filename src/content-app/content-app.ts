@@ -1,78 +1,142 @@
-import type { FastifyInstance, FastifyReply } from 'fastify';
-import { sql } from '../db/sql.ts';
-import type { ContentHandler, ServedPath } from '../kit/content-handler.ts';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { UnavailableArtifactError } from '../core/artifacts/open-artifact.ts';
+import { ContentGuards } from '../core/content-guards/content-guards.ts';
+import { ServedDistributions, servedVersion } from '../core/distributions/served-distributions.ts';
+import { UnsettledFileError } from '../core/files/answer-file.ts';
+import { isDatabaseAway } from '../core/tasks/database-away.ts';
+import type { Folder } from '../kit/content-handler.ts';
+import { passHeaders } from '../kit/routes.ts';
 import type { Services } from '../kit/services.ts';
+import { type AskedFile, ContentAnswers } from './content-answer.ts';
+import { basePathsOf, CONTENT_ROOT, contentPath } from './content-path.ts';
+import { distributionFolder } from './distribution-folders.ts';
+import { folderPage } from './folder-page.ts';
+import { KnownContent } from './known-content.ts';
 
-/** Root of the content app; content of containers is served by the Registry API and `/pulp/container/`. */
-export const CONTENT_ROOT = '/pulp/content/';
+const READS = new Set(['GET', 'HEAD']);
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
-interface FoundDistribution extends Pick<ServedPath, 'distribution'> {
-  readonly pulp_type: string;
+/** What the routes share: what is kept in memory between requests. */
+interface ContentApp {
+  readonly services: Services;
+  readonly distributions: ServedDistributions;
+  readonly guards: ContentGuards;
+  readonly answers: ContentAnswers;
+  /** By the type of the distributions. */
+  readonly contents: ReadonlyMap<string, KnownContent>;
 }
 
-/** `/pulp/content/`: lists the distributions that serve files, and hands each path below one to its plugin. */
+async function openContentApp(services: Services): Promise<ContentApp> {
+  const keeps = services.config.PULP_CACHE_ENABLED;
+  const handlers = services.catalog.plugins.flatMap((plugin) => (plugin.content ? [plugin.content] : []));
+  const distributions = new ServedDistributions(services);
+  await distributions.start();
+  return {
+    services,
+    distributions,
+    guards: await ContentGuards.open(services),
+    answers: new ContentAnswers(services),
+    contents: new Map(handlers.map((handler) => [handler.pulp_type, new KnownContent(handler.open(services), keeps)])),
+  };
+}
+
+/** `/pulp/content/`: the distributions that serve files, and what the versions hold that they serve. */
 export async function registerContentApp(app: FastifyInstance, services: Services): Promise<void> {
-  const handlers = new Map(
-    services.catalog.plugins.flatMap((plugin) => (plugin.content ? [[plugin.content.pulp_type, plugin.content] as const] : [])),
-  );
-  for (const url of [CONTENT_ROOT.slice(0, -1), CONTENT_ROOT]) {
-    app.get(url, async (_request, reply) => {
-      const names = await listDistributions(services, [...handlers.keys()]);
-      return reply.type('text/html; charset=utf-8').send(indexPage(names));
+  const content = await openContentApp(services);
+  app.addHook('onClose', async () => {
+    await content.answers.close();
+    for (const one of content.contents.values()) await one.close();
+    await content.distributions.close();
+  });
+  await app.register(async (scope) => {
+    scope.setErrorHandler(answerError);
+    scope.addHook('onRequest', async (request, reply) => {
+      // Before a body is read.
+      if (!READS.has(request.method)) return refuse(reply.header('allow', 'GET,HEAD'), 405, 'Method Not Allowed');
     });
-  }
-  app.get(`${CONTENT_ROOT}*`, async (request, reply) => {
-    const path = decodedPath(request.url);
-    if (path === undefined) return notFound(reply);
-    const found = await findDistribution(services, [...handlers.keys()], path);
-    const handler: ContentHandler | undefined = found && handlers.get(found.pulp_type);
-    if (!found || !handler) return notFound(reply);
-    const served = { distribution: found.distribution, path: path.slice(found.distribution.base_path.length + 1) };
-    const done = await handler.serve(services, served, { request: request.raw, response: reply.raw });
-    return done ? reply.hijack() : notFound(reply);
+    for (const url of [CONTENT_ROOT.slice(0, -1), `${CONTENT_ROOT}*`]) {
+      scope.route({ method: METHODS, url, exposeHeadRoute: false, handler: (request, reply) => answer(content, request, reply) });
+    }
   });
 }
 
-/** In the words of Pulp's content app. */
-const notFound = (reply: FastifyReply): FastifyReply => reply.code(404).type('text/plain; charset=utf-8').send('404: Not Found');
+/** In the form of Pulp's content app. */
+const refuse = (reply: FastifyReply, status: number, reason: string): FastifyReply =>
+  reply.code(status).type('text/plain; charset=utf-8').send(`${status}: ${reason}`);
 
-/** The path below the root; undefined where it is malformed or leads out of it. */
-function decodedPath(url: string): string | undefined {
-  try {
-    const path = decodeURIComponent((url.split('?')[0] as string).slice(CONTENT_ROOT.length));
-    return path.includes('\0') || path.split('/').includes('..') ? undefined : path;
-  } catch {
-    return undefined;
+const notFound = (reply: FastifyReply): FastifyReply => refuse(reply, 404, 'Not Found');
+
+const toFolder = (request: FastifyRequest, reply: FastifyReply): FastifyReply =>
+  refuse(reply.header('location', `${request.url.split('?', 1)[0]}/`), 301, 'Moved Permanently');
+
+const sendFolder = (reply: FastifyReply, path: string, folder: Folder): FastifyReply =>
+  reply.type('text/html; charset=utf-8').send(folderPage(CONTENT_ROOT + path, folder, path === ''));
+
+async function answer(app: ContentApp, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const path = contentPath(request.url);
+  if (path === undefined) return notFound(reply);
+  const distribution = path === '' ? undefined : await app.distributions.find(...basePathsOf(path));
+  const content = distribution && app.contents.get(distribution.pulp_type);
+  if (!content) return answerAbove(app, path, request, reply);
+
+  const { searchParams } = new URL(request.url, 'http://localhost');
+  const asked = { path: CONTENT_ROOT + path, query: searchParams, headers: request.headers };
+  const refusal = await app.guards.refusal(distribution, asked);
+  if (refusal !== undefined) return refuse(reply, 403, refusal);
+  const version = servedVersion(distribution);
+  if (!version) return refuse(reply, 404, 'This distribution serves no repository that has a version.');
+  if (path === distribution.base_path) return toFolder(request, reply);
+
+  const below = path.slice(distribution.base_path.length + 1);
+  if (!path.endsWith('/')) {
+    const guarded = distribution.content_guard_id !== null;
+    return answerPath(app, { content, version, path: below, guarded }, request, reply);
   }
+  const { found, hit } = await content.list(version, below.slice(0, -1));
+  noteCache(app, reply, hit);
+  return found ? sendFolder(reply, path, found) : notFound(reply);
 }
 
-/** The distribution whose base path begins the path. Base paths do not overlap, so there is one at most. */
-async function findDistribution(
-  { db, domain }: Services,
-  types: readonly string[],
-  path: string,
-): Promise<FoundDistribution | undefined> {
-  const parts = path.split('/');
-  const candidates = parts.map((_part, index) => parts.slice(0, index + 1).join('/'));
-  const [row] = await db.query<ServedPath['distribution'] & { pulp_type: string }>(sql`
-    select id, pulp_type, base_path, repository_id, repository_version_id from distribution
-    where domain_id = ${domain.id}::uuid and pulp_type = any(${types}::text[]) and base_path = any(${candidates}::text[])`);
-  if (!row) return undefined;
-  const { pulp_type, ...distribution } = row;
-  return { pulp_type, distribution };
+/** A path that has no slash at its end: of a file, or of a folder that is meant. */
+async function answerPath(
+  app: ContentApp,
+  asked: AskedFile,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  passHeaders(reply);
+  const outcome = await app.answers.answer({ request: request.raw, response: reply.raw }, asked);
+  if (outcome === 'sent') return reply.hijack();
+  const folder = await asked.content.list(asked.version, asked.path);
+  if (folder.found) return toFolder(request, reply);
+  noteCache(app, reply, outcome === 'hit');
+  return notFound(reply);
 }
 
-async function listDistributions({ db, domain }: Services, types: readonly string[]): Promise<string[]> {
-  const rows = await db.query<{ base_path: string }>(sql`
-    select base_path from distribution
-    where domain_id = ${domain.id}::uuid and pulp_type = any(${types}::text[]) and not hidden order by base_path`);
-  return rows.map((row) => row.base_path);
+/** A path that no distribution serves: folders above distributions list what is below them. */
+async function answerAbove(app: ContentApp, path: string, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const isFolder = path === '' ? request.url.startsWith(CONTENT_ROOT) : path.endsWith('/');
+  const folder = await distributionFolder(app.services, [...app.contents.keys()], isFolder || path === '' ? path : `${path}/`);
+  if (!folder) return notFound(reply);
+  return isFolder ? sendFolder(reply, path, folder) : toFolder(request, reply);
 }
 
-const escaped = (text: string): string => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
+/** Says, as Pulp does, whether what is answered was in memory. */
+function noteCache({ services }: ContentApp, reply: FastifyReply, hit: boolean): void {
+  if (services.config.PULP_CACHE_ENABLED) reply.header('x-pulp-cache', hit ? 'HIT' : 'MISS');
+}
 
-function indexPage(basePaths: readonly string[]): string {
-  const links = basePaths.map((path) => `<a href="${encodeURI(path)}/">${escaped(path)}/</a>`);
-  const title = `Index of ${CONTENT_ROOT}`;
-  return `<!doctype html>\n<html>\n<head><title>${title}</title></head>\n<body>\n<h1>${title}</h1>\n<hr><pre>\n${links.join('\n')}\n</pre><hr>\n</body>\n</html>\n`;
+/** Every error of the content app, in words. */
+function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  if (error instanceof UnavailableArtifactError) {
+    // The log has it from where it was noticed.
+    if (error.sources === 0) return notFound(reply);
+    return refuse(reply.header('retry-after', '30'), 502, 'The file is not stored here and its upstream does not give it now');
+  }
+  if (error instanceof UnsettledFileError) {
+    return refuse(reply.header('retry-after', '1'), 503, 'The file is being stored or removed, try again');
+  }
+  request.log.error({ err: error, method: request.method, path: request.url.split('?', 1)[0] }, 'content request failed');
+  if (isDatabaseAway(error)) return refuse(reply.header('retry-after', '2'), 503, 'The database is not reachable at the moment');
+  return refuse(reply, 500, `Internal error, the log tells more under correlation id ${request.id}`);
 }

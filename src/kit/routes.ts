@@ -19,6 +19,11 @@ const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 export const sendJson = (reply: FastifyReply, body: unknown): FastifyReply =>
   reply.header('content-type', 'application/json').send(Buffer.from(JSON.stringify(body)));
 
+/** Headers that hooks have set (the correlation id) also go with an answer that is written past the framework. */
+export function passHeaders(reply: FastifyReply): void {
+  for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) reply.raw.setHeader(name, value);
+}
+
 function send(reply: FastifyReply, answer: ApiReply): FastifyReply {
   if (answer.headers) reply.headers(answer.headers);
   reply.code(answer.status);

@@ -40,6 +40,8 @@ export class SizeMismatchError extends Error {
 export interface StreamCheck<Result> {
   update(chunk: Uint8Array): void | Promise<void>;
   finish(): Result | Promise<Result>;
+  /** Lets go of what it holds, where the stream ends before `finish`. */
+  destroy?(): void;
 }
 
 export interface Verifier extends StreamCheck<Verified> {
@@ -78,16 +80,22 @@ export async function* checkedStream<Result>(
   check: StreamCheck<Result>,
 ): AsyncGenerator<Uint8Array, Result, undefined> {
   let held: Uint8Array | undefined;
-  for await (const chunk of source) {
-    if (chunk.byteLength === 0) continue;
-    const checking = check.update(chunk);
-    if (checking) await checking;
+  let finished = false;
+  try {
+    for await (const chunk of source) {
+      if (chunk.byteLength === 0) continue;
+      const checking = check.update(chunk);
+      if (checking) await checking;
+      if (held) yield held;
+      held = chunk;
+    }
+    const result = await check.finish();
+    finished = true;
     if (held) yield held;
-    held = chunk;
+    return result;
+  } finally {
+    if (!finished) check.destroy?.();
   }
-  const result = await check.finish();
-  if (held) yield held;
-  return result;
 }
 
 /** A checked stream of bytes that are known by digest or size. Throws SizeMismatchError or DigestMismatchError. */

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { digestOf } from '../../src/lib/digest.ts';
-import { DigestMismatchError, type Expectation, SizeMismatchError, verifiedStream } from '../../src/lib/verified-stream.ts';
+import {
+  checkedStream,
+  DigestMismatchError,
+  type Expectation,
+  SizeMismatchError,
+  verifiedStream,
+} from '../../src/lib/verified-stream.ts';
 
 const CHUNKS = ['one ', 'two ', 'three'];
 const WHOLE = Buffer.from(CHUNKS.join(''));
@@ -82,4 +88,50 @@ test('the error of the source is passed on', async () => {
   await assert.rejects(async () => {
     for await (const chunk of verifiedStream(broken(), { size: 5 })) assert.fail(`let go of ${chunk.length} bytes`);
   }, cause);
+});
+
+/** What a check is asked, in order. */
+function recordingCheck(answer: () => Promise<string> | string) {
+  const asked: string[] = [];
+  return {
+    asked,
+    update: async (chunk: Uint8Array) => void asked.push(Buffer.from(chunk).toString()),
+    finish: () => {
+      asked.push('finish');
+      return answer();
+    },
+    destroy: () => void asked.push('destroy'),
+  };
+}
+
+test('any check may prove the bytes; the last chunk waits for it', async () => {
+  const check = recordingCheck(async () => 'proven');
+  const stream = checkedStream(source(), check);
+  const passed: string[] = [];
+  let step = await stream.next();
+  for (; !step.done; step = await stream.next()) {
+    passed.push(Buffer.from(step.value).toString());
+    if (passed.length === CHUNKS.length) assert.equal(check.asked.at(-1), 'finish');
+  }
+  assert.deepEqual(passed, CHUNKS);
+  assert.equal(step.value, 'proven');
+  assert.deepEqual(check.asked, [...CHUNKS, 'finish']);
+});
+
+test('a check that refuses keeps the last chunk back, and lets go of what it holds', async () => {
+  const check = recordingCheck(() => {
+    throw new Error('wrong bytes');
+  });
+  let text = '';
+  await assert.rejects(async () => {
+    for await (const chunk of checkedStream(source(), check)) text += Buffer.from(chunk).toString();
+  }, /wrong bytes/);
+  assert.equal(text, 'one two ');
+  assert.equal(check.asked.at(-1), 'destroy');
+});
+
+test('a reader that leaves ends the check', async () => {
+  const check = recordingCheck(() => 'proven');
+  for await (const _chunk of checkedStream(source(), check)) break;
+  assert.equal(check.asked.at(-1), 'destroy');
 });

@@ -1,6 +1,7 @@
 import formbody from '@fastify/formbody';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { InvalidCredentialsError, isDatabaseAway, ThrottledError } from '../../../core/plugin-api.ts';
+import { passHeaders } from '../../../kit/routes.ts';
 import { answerBlob } from './blob-answer.ts';
 import { listRepositories } from './catalog.ts';
 import { basicChallenge } from './challenge.ts';
@@ -129,11 +130,6 @@ async function answerRepository(
       return sendJson(reply, index, index.mediaType);
     }
   }
-}
-
-/** Headers that hooks have set (the correlation id) also go with an answer that is written past the framework. */
-function passHeaders(reply: FastifyReply): void {
-  for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) reply.raw.setHeader(name, value);
 }
 
 async function answerSignatures(registry: ServedRegistry, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {

@@ -1,0 +1,78 @@
+import { OnDemandArtifacts } from '../core/artifacts/open-artifact.ts';
+import { answerFile } from '../core/files/answer-file.ts';
+import { type Http, StoredFiles } from '../core/files/stored-files.ts';
+import type { ServedFile } from '../kit/content-handler.ts';
+import type { ContentFile, ServedVersion } from '../kit/served-file.ts';
+import type { Services } from '../kit/services.ts';
+import type { Known, KnownContent } from './known-content.ts';
+
+const BODY_CACHE_BYTES = 32 * 1024 * 1024;
+const YEAR_SECONDS = 365 * 24 * 3600;
+
+/** A file of a version, and who may keep it. */
+export interface AskedFile {
+  readonly content: KnownContent;
+  readonly version: ServedVersion;
+  readonly path: string;
+  /** A guard has let this client pass: caches on the way must not serve others. */
+  readonly guarded: boolean;
+}
+
+const rangeRefusal = {
+  headers: { 'Content-Type': 'text/plain; charset=utf-8' },
+  body: '416: Requested Range Not Satisfiable',
+};
+
+/** Answers with files of versions. */
+export class ContentAnswers {
+  readonly #services: Services;
+  readonly #files: StoredFiles;
+  readonly #onDemand: OnDemandArtifacts;
+
+  constructor(services: Services) {
+    this.#services = services;
+    this.#files = new StoredFiles(services, { rangeRefusal, memory: BODY_CACHE_BYTES });
+    this.#onDemand = new OnDemandArtifacts(services);
+  }
+
+  /** Whether the answer was sent; 'hit' and 'miss' say that there is no such file, and whether that was known. Throws what `answerFile` throws. */
+  async answer(http: Http, { content, version, path, guarded }: AskedFile): Promise<'sent' | 'hit' | 'miss'> {
+    const house = { files: this.#files, onDemand: this.#onDemand, log: this.#services.log };
+    const first = await content.find(version, path);
+    if (first.found && 'body' in first.found) {
+      const { body, described, headers } = this.#withHeaders(first.found, guarded, first.hit);
+      this.#files.sendBytes(http, body, described, headers);
+      return 'sent';
+    }
+    let next: Known<ServedFile> | undefined = first;
+    const sent = await answerFile(house, http, {
+      find: async () => {
+        const { found, hit } = next ?? (await content.find(version, path));
+        next = undefined;
+        return found && !('body' in found) ? this.#withHeaders(found, guarded, hit) : undefined;
+      },
+      forget: () => content.forget(version, path),
+    });
+    if (sent) return 'sent';
+    return first.hit ? 'hit' : 'miss';
+  }
+
+  close(): Promise<void> {
+    return this.#onDemand.close();
+  }
+
+  /** The file with the headers that depend on who asks, in Pulp's words where Pulp has them. */
+  #withHeaders<File extends ServedFile>(file: File, guarded: boolean, hit: boolean): File {
+    const lasting = file.lasting ? `max-age=${YEAR_SECONDS}, immutable` : 'max-age=0, must-revalidate';
+    const size = 'body' in file ? file.described.size : sizeOf(file);
+    const others = {
+      ...file.headers.others,
+      'Cache-Control': `${guarded ? 'private' : 'public'}, ${lasting}`,
+      ...(this.#services.config.PULP_CACHE_ENABLED ? { 'X-PULP-CACHE': hit ? 'HIT' : 'MISS' } : {}),
+      ...(size === null ? {} : { 'X-PULP-ARTIFACT-SIZE': String(size) }),
+    };
+    return { ...file, headers: { ...file.headers, others } };
+  }
+}
+
+const sizeOf = (file: ContentFile): number | null => file.stored?.size ?? file.size;
