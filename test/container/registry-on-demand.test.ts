@@ -193,4 +193,7 @@ it('fetches a stored blob again when its file is gone', async () => {
   await world.services.storage.delete(row?.file as string);
   assert.equal(await digestOf(await request(served)), served.digest);
   assert.equal(blobGets(), 2);
+  await until(async () => (await world.services.storage.size(row?.file as string)) === served.size, 'not stored again');
+  assert.equal(await digestOf(await request(served)), served.digest);
+  assert.equal(blobGets(), 2);
 });

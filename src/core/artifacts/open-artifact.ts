@@ -43,6 +43,15 @@ interface Source {
   readonly policy: DownloadPolicy;
 }
 
+/** A fetch that has begun. */
+interface Fetch {
+  readonly wanted: WantedArtifact;
+  readonly source: Source;
+  readonly stream: UpstreamStream;
+  /** The artifact whose file is not there any more. */
+  readonly lost: string | undefined;
+}
+
 /** A source that gave wrong bytes is not asked again for five minutes (as Pulp does), one that failed otherwise for half a minute. */
 const WRONG_BYTES_MS = 300_000;
 const FAILED_MS = 30_000;
@@ -79,7 +88,8 @@ export class OnDemandArtifacts {
 
   async #begin(wanted: WantedArtifact): Promise<Flight | 'stored'> {
     // Asked again here, where nobody else can be fetching: the fetch that the caller just missed may have stored it.
-    if (await this.#isStored(wanted)) return 'stored';
+    const artifact = await this.#artifactOf(wanted);
+    if (artifact && (await this.#services.storage.size(artifact.file)) !== undefined) return 'stored';
     const sources = await this.#sources(wanted);
     let cause: unknown;
     for (const source of sources) {
@@ -92,12 +102,13 @@ export class OnDemandArtifacts {
         this.#cool(wanted, source, error);
         continue;
       }
-      return this.#take(wanted, source, stream);
+      return this.#take({ wanted, source, stream, lost: artifact?.id });
     }
     throw new UnavailableArtifactError(wanted.name, sources.length, cause);
   }
 
-  async #take(wanted: WantedArtifact, source: Source, stream: UpstreamStream): Promise<Flight> {
+  async #take(fetch: Fetch): Promise<Flight> {
+    const { wanted, source, stream } = fetch;
     const pending = await this.#services.storage.create().catch((error: unknown) => {
       stream.body.destroy();
       throw error;
@@ -108,7 +119,7 @@ export class OnDemandArtifacts {
       const onDeserted = () => source.policy === 'streamed' && stream.body.destroy(new Error('the client went away'));
       const flight = await Flight.open(wanted.size ?? stream.size, pending, pending.path, onDeserted);
       this.#flights.set(wanted.content_id, flight);
-      const work = this.#carry(wanted, source, stream, flight, pending).finally(() => this.#work.delete(work));
+      const work = this.#carry(fetch, flight, pending).finally(() => this.#work.delete(work));
       this.#work.add(work);
       return flight;
     } catch (error) {
@@ -118,13 +129,8 @@ export class OnDemandArtifacts {
     }
   }
 
-  async #carry(
-    wanted: WantedArtifact,
-    source: Source,
-    stream: UpstreamStream,
-    flight: Flight,
-    pending: PendingFile,
-  ): Promise<void> {
+  async #carry(fetch: Fetch, flight: Flight, pending: PendingFile): Promise<void> {
+    const { wanted, source, stream } = fetch;
     const { config, log } = this.#services;
     try {
       const names = new Set<ChecksumName>(['sha256', ...config.PULP_ALLOWED_CONTENT_CHECKSUMS]);
@@ -135,7 +141,7 @@ export class OnDemandArtifacts {
       const checksums = { ...computed, ...wanted.proven };
       if (source.policy !== 'streamed') {
         await pending.commit(artifactKey(checksums.sha256));
-        await this.#record(wanted, flight.written, checksums);
+        await this.#record(fetch, flight.written, checksums);
       }
     } catch (error) {
       this.#cool(wanted, source, error);
@@ -149,21 +155,24 @@ export class OnDemandArtifacts {
     }
   }
 
-  /** The file is durable; now the rows that say so. */
-  #record(wanted: WantedArtifact, size: number, checksums: Record<ChecksumName, string>): Promise<void> {
+  /** The file is durable; now the rows that say so. Bytes that came in another form than the lost ones take their place. */
+  #record({ wanted: { content_id }, lost }: Fetch, size: number, checksums: Record<ChecksumName, string>): Promise<void> {
     const { db, domain } = this.#services;
     return db.transaction(async (tx) => {
       const ids = await saveArtifacts(tx, domain.id, [{ size, checksums }]);
-      const links = [...ids.values()].map((artifact_id) => ({ content_id: wanted.content_id, artifact_id }));
-      await linkArtifacts(tx, links);
+      const artifact_id = ids.get(checksums.sha256);
+      if (artifact_id === undefined) throw new Error(`the artifact ${checksums.sha256} went while it was saved`);
+      if (lost === undefined) await linkArtifacts(tx, [{ content_id, artifact_id }]);
+      else
+        await tx.execute(sql`
+          update content set artifact_id = ${artifact_id}::uuid where id = ${content_id}::uuid and artifact_id = ${lost}::uuid`);
     });
   }
 
-  async #isStored({ content_id }: WantedArtifact): Promise<boolean> {
-    const { db, storage } = this.#services;
-    const [row] = await db.query<{ file: string }>(sql`
-      select a.file from content c join artifact a on a.id = c.artifact_id where c.id = ${content_id}::uuid`);
-    return row !== undefined && (await storage.size(row.file)) !== undefined;
+  async #artifactOf({ content_id }: WantedArtifact): Promise<{ readonly id: string; readonly file: string } | undefined> {
+    const [row] = await this.#services.db.query<{ id: string; file: string }>(sql`
+      select a.id, a.file from content c join artifact a on a.id = c.artifact_id where c.id = ${content_id}::uuid`);
+    return row;
   }
 
   #sources({ content_id, repository_id }: WantedArtifact): Promise<Source[]> {
