@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { type Checksum, checksumOf, parseChecksum } from '../../../src/plugins/ostree/format/checksum.ts';
 import { COMMIT_TYPE, parseCommit } from '../../../src/plugins/ostree/format/commit.ts';
 import { parseRepoConfig } from '../../../src/plugins/ostree/format/config.ts';
@@ -29,6 +29,8 @@ import { type FixtureKind, type OstreeFixture, ostreeFixture } from '../../suppo
 import { vector } from './vectors.ts';
 
 const KINDS: readonly FixtureKind[] = ['small', 'edge', 'medium', 'delta', 'signed', 'collection'];
+/** What takes ten seconds to make is looked at once. */
+const WITH_LARGE: readonly FixtureKind[] = [...KINDS, 'large'];
 const programs = (kind: FixtureKind) => (kind === 'signed' ? ['ostree', 'gpg'] : ['ostree']);
 
 const TYPES: Readonly<Record<MetadataType, string>> = {
@@ -38,13 +40,18 @@ const TYPES: Readonly<Record<MetadataType, string>> = {
 };
 const PARSERS = { [ObjectType.commit]: parseCommit, [ObjectType.dirtree]: parseDirTree, [ObjectType.dirmeta]: parseDirMeta };
 
+/** Each kind is made once; nothing here writes to it. */
+const folder = mkdtempSync(join(tmpdir(), 'deckle-ostree-'));
+const fixtures = new Map<FixtureKind, Promise<OstreeFixture>>();
+after(async () => {
+  await Promise.allSettled(fixtures.values());
+  await rm(folder, { recursive: true, force: true });
+});
+
 async function withFixture(kind: FixtureKind, use: (fixture: OstreeFixture) => Promise<void> | void): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'deckle-ostree-'));
-  try {
-    await use(await ostreeFixture(kind, join(folder, 'repo')));
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  const making = fixtures.get(kind) ?? ostreeFixture(kind, join(folder, kind));
+  fixtures.set(kind, making);
+  await use(await making);
 }
 
 const pathsIn = (repository: string, folder: string): string[] =>
@@ -114,7 +121,9 @@ for (const kind of KINDS) {
         assert.ok([ObjectType.file, ObjectType.dirtree, ObjectType.dirmeta, ObjectType.commit].every((type) => seen.has(type)));
       }),
   );
+}
 
+for (const kind of WITH_LARGE) {
   test(`${kind}: the summary made from its refs and deltas has the bytes of ostree's`, { skip: missing(...programs(kind)) }, () =>
     withFixture(kind, (fixture) => {
       const bytes = readFileSync(join(fixture.path, 'summary'));

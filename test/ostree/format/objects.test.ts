@@ -148,7 +148,8 @@ test('a commit with a checksum or a time that is none is refused', () => {
   assert.equal(refused(commit({ tree: Buffer.alloc(0) })), '.commit: the checksum of the root tree is 0 bytes long, not 32');
   assert.equal(refused(commit({ meta: Buffer.alloc(33) })), '.commit: the checksum of the root meta is 33 bytes long, not 32');
   assert.equal(refused(commit({ time: 2n ** 63n })), '.commit: its time, 9223372036854775808 seconds, is no time');
-  assert.match(refused(Buffer.from('<html></html>')), /^\.commit: it is not a GVariant of the normal form: /);
+  assert.equal(refused(Buffer.from('<html></html>')), '.commit: it is an HTML page');
+  assert.match(refused(Buffer.from('text')), /^\.commit: it is not a GVariant of the normal form: /);
 });
 
 test('names are compared by their bytes', () => {

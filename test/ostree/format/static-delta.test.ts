@@ -39,7 +39,8 @@ const PART: readonly Value[] = [0, Buffer.alloc(32), 1n, 1n, Buffer.alloc(33, 1)
 const part = (index: number, value: Value): Value => [PART.with(index, value)];
 
 const REFUSED: readonly [name: string, bytes: Buffer, message: RegExp][] = [
-  ['a web page', Buffer.from('<html></html>'), /^deltas\/xX\/x\/superblock: it is not a GVariant of the normal form: /],
+  ['a web page', Buffer.from('<html></html>'), /^deltas\/xX\/x\/superblock: it is an HTML page$/],
+  ['something else', Buffer.from('text'), /^deltas\/xX\/x\/superblock: it is not a GVariant of the normal form: /],
   ['a checksum of 31 bytes', altered(2, Buffer.alloc(31)), /: the commit it starts from is 31 bytes long, not 32$/],
   ['no target', altered(3, Buffer.alloc(0)), /: the commit it leads to is 0 bytes long, not 32$/],
   ['another commit', altered(3, Buffer.alloc(32)), /: it holds the commit c5797f[0-9a-f]+ and says that it leads to 0000/],

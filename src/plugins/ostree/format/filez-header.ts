@@ -3,7 +3,7 @@ import { refuse, type Subject } from './format-error.ts';
 import { parseGVariant, swap32, swap64, type Value } from './gvariant.ts';
 import { gvariantType } from './gvariant-type.ts';
 import { serializeGVariant } from './gvariant-writer.ts';
-import { looksLikeHtml } from './object.ts';
+import { looksLikeHtml } from './html-page.ts';
 
 /** Bytes of a header: names, owners and extended attributes, no content. */
 export const MAX_HEADER_BYTES = 1024 * 1024;

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { refuse, type Subject } from './format-error.ts';
 import { align, framedSize, type GVariantType, gvariantType, MAX_DEPTH, offsetWidth } from './gvariant-type.ts';
+import { looksLikeHtml } from './html-page.ts';
 
 /** Values of one parse, all levels together: what a tree of 600,000 files in one directory takes. Bounds memory, not bytes. */
 const MAX_VALUES = 2_000_000;
@@ -36,8 +37,10 @@ export function parseGVariant(type: GVariantType, bytes: Buffer, subject: Subjec
   return parseValue({ bytes, subject, values: 0 }, type, 0, bytes.length, 0);
 }
 
-const notNormal = (parse: Parse, type: GVariantType, reason: string, at: number): never =>
-  refuse(parse.subject, `it is not a GVariant of the normal form: ${type.signature} at byte ${at} ${reason}`);
+function notNormal({ bytes, subject }: Parse, type: GVariantType, reason: string, at: number): never {
+  if (looksLikeHtml(bytes)) refuse(subject, 'it is an HTML page');
+  return refuse(subject, `it is not a GVariant of the normal form: ${type.signature} at byte ${at} ${reason}`);
+}
 
 function parseValue(parse: Parse, type: GVariantType, start: number, end: number, depth: number): Value {
   if (depth > MAX_DEPTH) refuse(parse.subject, `its GVariant has more than ${MAX_DEPTH} levels`);

@@ -1,5 +1,6 @@
 import { type Checksum, checksumOf, parseChecksum } from './checksum.ts';
 import { refuse } from './format-error.ts';
+import { looksLikeHtml } from './html-page.ts';
 
 /** Bytes of a commit, dirtree, dirmeta, commitmeta or superblock (libostree's own limit is 128 MiB). */
 export const MAX_METADATA_BYTES = 16 * 1024 * 1024;
@@ -30,7 +31,6 @@ const SUFFIXES: Readonly<Record<ObjectType, string>> = {
   [ObjectType.payloadLink]: 'payload-link',
 };
 const TYPES = new Map(Object.entries(SUFFIXES).map(([type, suffix]) => [suffix, Number(type) as ObjectType]));
-const HTML = /^(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body)\b/i;
 const PATH = /^objects\/([0-9a-f]{2})\/([0-9a-f]{62})\.([a-z-]+)$/;
 
 /** Whether a number of the wire names a kind of object. */
@@ -59,6 +59,3 @@ export function verifyMetadata(bytes: Buffer, expected: Checksum, type: Metadata
   if (actual !== expected)
     refuse(name, `its bytes have the checksum ${actual}${looksLikeHtml(bytes) ? ': it is an HTML page' : ''}`);
 }
-
-/** Whether bytes start as a web page does: what a login page or a proxy answers for any path. */
-export const looksLikeHtml = (bytes: Buffer): boolean => HTML.test(bytes.toString('latin1', 0, 256));
