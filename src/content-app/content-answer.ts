@@ -18,6 +18,10 @@ export interface AskedFile {
   readonly guarded: boolean;
 }
 
+/** Who may keep what is answered, and for how long without asking again. */
+export const cacheControl = (guarded: boolean, seconds = 0): string =>
+  `${guarded ? 'private' : 'public'}, max-age=${seconds}, ${seconds > 0 ? 'immutable' : 'must-revalidate'}`;
+
 const rangeRefusal = {
   headers: { 'Content-Type': 'text/plain; charset=utf-8' },
   body: '416: Requested Range Not Satisfiable',
@@ -63,11 +67,10 @@ export class ContentAnswers {
 
   /** The file with the headers that depend on who asks, in Pulp's words where Pulp has them. */
   #withHeaders<File extends ServedFile>(file: File, guarded: boolean, hit: boolean): File {
-    const lasting = file.lasting ? `max-age=${YEAR_SECONDS}, immutable` : 'max-age=0, must-revalidate';
     const size = 'body' in file ? file.described.size : sizeOf(file);
     const others = {
       ...file.headers.others,
-      'Cache-Control': `${guarded ? 'private' : 'public'}, ${lasting}`,
+      'Cache-Control': cacheControl(guarded, file.lasting ? YEAR_SECONDS : 0),
       ...(this.#services.config.PULP_CACHE_ENABLED ? { 'X-PULP-CACHE': hit ? 'HIT' : 'MISS' } : {}),
       ...(size === null ? {} : { 'X-PULP-ARTIFACT-SIZE': String(size) }),
     };

@@ -1,20 +1,20 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { UnavailableArtifactError } from '../core/artifacts/open-artifact.ts';
 import { ContentGuards } from '../core/content-guards/content-guards.ts';
-import { ServedDistributions, servedVersion } from '../core/distributions/served-distributions.ts';
+import { type ServedDistribution, ServedDistributions, servedVersion } from '../core/distributions/served-distributions.ts';
 import { UnsettledFileError } from '../core/files/answer-file.ts';
 import { isDatabaseAway } from '../core/tasks/database-away.ts';
 import type { Folder } from '../kit/content-handler.ts';
 import { passHeaders } from '../kit/routes.ts';
 import type { Services } from '../kit/services.ts';
-import { type AskedFile, ContentAnswers } from './content-answer.ts';
+import { type AskedFile, ContentAnswers, cacheControl } from './content-answer.ts';
 import { basePathsOf, CONTENT_ROOT, contentPath } from './content-path.ts';
 import { distributionFolder } from './distribution-folders.ts';
 import { folderPage } from './folder-page.ts';
 import { KnownContent } from './known-content.ts';
 
 const READS = new Set(['GET', 'HEAD']);
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
 /** What the routes share: what is kept in memory between requests. */
 interface ContentApp {
@@ -69,8 +69,11 @@ const notFound = (reply: FastifyReply): FastifyReply => refuse(reply, 404, 'Not 
 const toFolder = (request: FastifyRequest, reply: FastifyReply): FastifyReply =>
   refuse(reply.header('location', `${request.url.split('?', 1)[0]}/`), 301, 'Moved Permanently');
 
-const sendFolder = (reply: FastifyReply, path: string, folder: Folder): FastifyReply =>
-  reply.type('text/html; charset=utf-8').send(folderPage(CONTENT_ROOT + path, folder, path === ''));
+const sendFolder = (reply: FastifyReply, path: string, folder: Folder, guarded: boolean): FastifyReply =>
+  reply
+    .header('cache-control', cacheControl(guarded))
+    .type('text/html; charset=utf-8')
+    .send(folderPage(CONTENT_ROOT + path, folder, path === ''));
 
 async function answer(app: ContentApp, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const path = contentPath(request.url);
@@ -79,22 +82,30 @@ async function answer(app: ContentApp, request: FastifyRequest, reply: FastifyRe
   const content = distribution && app.contents.get(distribution.pulp_type);
   if (!content) return answerAbove(app, path, request, reply);
 
-  const { searchParams } = new URL(request.url, 'http://localhost');
-  const asked = { path: CONTENT_ROOT + path, query: searchParams, headers: request.headers };
-  const refusal = await app.guards.refusal(distribution, asked);
+  const refusal = await refusalOf(app, distribution, path, request);
   if (refusal !== undefined) return refuse(reply, 403, refusal);
   const version = servedVersion(distribution);
   if (!version) return refuse(reply, 404, 'This distribution serves no repository that has a version.');
   if (path === distribution.base_path) return toFolder(request, reply);
 
   const below = path.slice(distribution.base_path.length + 1);
-  if (!path.endsWith('/')) {
-    const guarded = distribution.content_guard_id !== null;
-    return answerPath(app, { content, version, path: below, guarded }, request, reply);
-  }
+  const guarded = distribution.content_guard_id !== null;
+  if (!path.endsWith('/')) return answerPath(app, { content, version, path: below, guarded }, request, reply);
   const { found, hit } = await content.list(version, below.slice(0, -1));
   noteCache(app, reply, hit);
-  return found ? sendFolder(reply, path, found) : notFound(reply);
+  return found ? sendFolder(reply, path, found, guarded) : notFound(reply);
+}
+
+/** Why the distribution's guard, if it has one, refuses the request. */
+async function refusalOf(
+  { guards }: ContentApp,
+  distribution: ServedDistribution,
+  path: string,
+  { url, headers }: FastifyRequest,
+): Promise<string | undefined> {
+  if (distribution.content_guard_id === null) return undefined;
+  const { searchParams: query } = new URL(url, 'http://localhost');
+  return guards.refusal(distribution, { path: CONTENT_ROOT + path, query, headers });
 }
 
 /** A path that has no slash at its end: of a file, or of a folder that is meant. */
@@ -118,7 +129,7 @@ async function answerAbove(app: ContentApp, path: string, request: FastifyReques
   const isFolder = path === '' ? request.url.startsWith(CONTENT_ROOT) : path.endsWith('/');
   const folder = await distributionFolder(app.services, [...app.contents.keys()], isFolder || path === '' ? path : `${path}/`);
   if (!folder) return notFound(reply);
-  return isFolder ? sendFolder(reply, path, folder) : toFolder(request, reply);
+  return isFolder ? sendFolder(reply, path, folder, false) : toFolder(request, reply);
 }
 
 /** Says, as Pulp does, whether what is answered was in memory. */

@@ -4,12 +4,14 @@ export const CONTENT_ROOT = '/pulp/content/';
 const MAX_PATH = 4096;
 
 /**
- * The path below the root, decoded; undefined where it is malformed or leads out of it. A `+` is a plus sign and only `%20` is a
- * space: what forms do to a query does not hold in a path (RFC 3986, 2.2).
+ * The path below the root, decoded; undefined where it is malformed or leads out of it, or where the root itself is written
+ * otherwise. A `+` is a plus sign and only `%20` is a space: what forms do to a query does not hold in a path (RFC 3986, 2.2).
  */
 export function contentPath(url: string): string | undefined {
+  const written = url.split('?', 1)[0] as string;
+  if (!`${written}/`.startsWith(CONTENT_ROOT)) return undefined;
   try {
-    const path = decodeURIComponent((url.split('?', 1)[0] as string).slice(CONTENT_ROOT.length));
+    const path = decodeURIComponent(written.slice(CONTENT_ROOT.length));
     if (path.length > MAX_PATH || path.includes('\0')) return undefined;
     const parts = path.replace(/\/$/, '').split('/');
     return path !== '' && parts.some((part) => part === '' || part === '.' || part === '..') ? undefined : path;

@@ -4,7 +4,8 @@ import type { ServedVersion } from '../kit/served-file.ts';
 import { singleFlight } from '../lib/single-flight.ts';
 
 const MAX_FILES = 50_000;
-const MAX_ABSENT = 10_000;
+/** Characters of the paths that are known to hold nothing, which clients make up as they like. */
+const MAX_ABSENT = 2_000_000;
 /** Entries of all kept folders together. */
 const MAX_ENTRIES = 50_000;
 
@@ -13,6 +14,8 @@ export interface Known<Found> {
   readonly found: Found | undefined;
   readonly hit: boolean;
 }
+
+const ABSENT = { maxSize: MAX_ABSENT, sizeCalculation: (_absent: true, key: string): number => key.length };
 
 const keyOf = (version: ServedVersion, path: string): string => `${version.repository_id} ${version.number} ${path}`;
 
@@ -24,7 +27,8 @@ export class KnownContent {
   readonly #content: ServedContent;
   readonly #keeps: boolean;
   readonly #files = new LRUCache<string, ServedFile>({ max: MAX_FILES });
-  readonly #absent = new LRUCache<string, true>({ max: MAX_ABSENT });
+  readonly #absent = new LRUCache<string, true>(ABSENT);
+  readonly #absentFolders = new LRUCache<string, true>(ABSENT);
   readonly #folders = new LRUCache<string, Folder>({
     maxSize: MAX_ENTRIES,
     sizeCalculation: (folder) => folder.entries.length + 1,
@@ -56,8 +60,10 @@ export class KnownContent {
     const key = keyOf(version, path);
     const known = this.#folders.get(key);
     if (known) return { found: known, hit: true };
+    if (this.#absentFolders.has(key)) return { found: undefined, hit: true };
     const found = await this.#listing(key, () => this.#content.list(version, path));
     if (this.#keeps && found) this.#folders.set(key, found);
+    else if (this.#keeps) this.#absentFolders.set(key, true);
     return { found, hit: false };
   }
 
