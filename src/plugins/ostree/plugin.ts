@@ -1,5 +1,9 @@
 import { definePlugin } from '../../kit/define-plugin.ts';
 import { API_ROOT } from '../../kit/names.ts';
+import { importAll } from './tasks/import-all.ts';
+import { importCommits } from './tasks/import-commits.ts';
+import { modifyContent } from './tasks/modify.ts';
+import { synchronize } from './tasks/sync.ts';
 
 const at = (endpoint: string): string => `${API_ROOT}content/ostree/${endpoint}/`;
 
@@ -18,5 +22,5 @@ export const ostreePlugin = definePlugin({
     { pulp_type: 'ostree.content', collection: at('content'), model: 'OstreeContent' },
   ],
   resources: [],
-  tasks: [],
+  tasks: [synchronize, importAll, importCommits, modifyContent],
 });
