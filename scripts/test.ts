@@ -5,7 +5,7 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { keepPostgres } from '../test/support/postgres.ts';
 
-const FILE_TIMEOUT_MS = 10 * 60 * 1000;
+const FILE_TIMEOUT_MS = 3 * 60 * 1000;
 
 const root = join(import.meta.dirname, '..');
 const patterns = process.argv.slice(2);

@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { type Config, ConfigError, readConfig, settingsTable } from './config.ts';
 import { createLog } from './lib/log.ts';
 import { packageVersion } from './lib/package-root.ts';
-import { fail, runUntilStopped } from './run.ts';
+import { fail, runUntilStopped, SUPERVISOR_STOP_LIMIT_S } from './run.ts';
 
 /** One subcommand. Modules are loaded when it is run: the supervisor need not carry the server. */
 interface Command {
@@ -41,7 +41,7 @@ const commands: Readonly<Record<string, Command>> = {
     help: 'Without DATABASE_URL a PostgreSQL of its own runs in DATA_DIR. Migrates, makes the user admin on the first start, then runs the\nserver and WORKERS workers until Ctrl-C.',
     async run(config, log) {
       const { start } = await import('./start.ts');
-      await runUntilStopped(log, () => start(config, log, thisModule));
+      await runUntilStopped(log, () => start(config, log, thisModule), SUPERVISOR_STOP_LIMIT_S);
     },
   },
   server: {

@@ -4,6 +4,7 @@ import { ConfigError } from './config.ts';
 import { MigrationError } from './db/migrate.ts';
 import { EmbeddedPostgresError } from './embedded/postgres-program.ts';
 import { AlreadyRunningError } from './embedded/supervised-postgres.ts';
+import { DeadlineError, withDeadline } from './lib/deadline.ts';
 import { SecretError } from './lib/secret-box.ts';
 import { SecretKeysError } from './lib/secret-keys.ts';
 import { ChildFailedError } from './supervised-child.ts';
@@ -19,7 +20,11 @@ export type ChildMessage = 'ready';
 
 /** A Ctrl-C reaches us twice, from the terminal and from npm; a second one is somebody who does not want to wait. */
 const SAME_KEYSTROKE_MS = 1_000;
-const STOP_LIMIT_MS = 20_000;
+/** Within which a process has to stop. The one that supervises others waits for them and then for its database. */
+const STOP_LIMIT_S = 12;
+export const SUPERVISOR_STOP_LIMIT_S = 28;
+
+const ORPHANED = 'supervisor is gone';
 
 const EXPECTED = [
   ConfigError,
@@ -29,6 +34,7 @@ const EXPECTED = [
   SecretError,
   SecretKeysError,
   ChildFailedError,
+  DeadlineError,
 ];
 
 /** One line for a failure that the operator can mend, the stack for one that only a developer can. */
@@ -54,10 +60,11 @@ export function fail(error: unknown): never {
 
 /**
  * Runs `start`, then waits to be asked to stop: by SIGINT or SIGTERM, or, in a process that a supervisor started, by the
- * supervisor's message or its end. A second signal ends the process at once.
+ * supervisor's message or its end. A second signal ends the process at once; so does, with exit status 1, whatever has neither
+ * started nor stopped `limit` seconds after it was asked.
  */
-export async function runUntilStopped(log: Logger, start: () => Promise<Running>): Promise<never> {
-  const supervised = process.connected;
+export async function runUntilStopped(log: Logger, start: () => Promise<Running>, limit = STOP_LIMIT_S): Promise<never> {
+  const supervised = process.send !== undefined;
   const asked = new Promise<string>((resolve) => {
     let first: number | undefined;
     const onSignal = (signal: string) => {
@@ -70,18 +77,23 @@ export async function runUntilStopped(log: Logger, start: () => Promise<Running>
     process.on('SIGINT', supervised ? () => undefined : onSignal);
     process.on('SIGHUP', supervised ? () => undefined : onSignal);
     process.on('message', (message: SupervisorMessage) => message === 'stop' && resolve('supervisor'));
-    process.on('disconnect', () => resolve('supervisor is gone'));
+    process.on('disconnect', () => resolve(ORPHANED));
   });
+  // It may have died while this program was loading, when nobody listened.
+  if (supervised && !process.connected) {
+    log.info({ by: ORPHANED }, 'not started');
+    process.exit();
+  }
   try {
-    const running = await start();
-    process.send?.('ready' satisfies ChildMessage);
+    const overdue = asked.then(() => delay(limit * 1_000, undefined, { ref: false }));
+    const running = await Promise.race([start(), overdue]);
+    if (!running)
+      throw new DeadlineError(`asked to stop while it started, and not ready to within ${limit} s; ending all the same`);
+    // Without a callback, a supervisor that has just ended would end us with an error.
+    process.send?.('ready' satisfies ChildMessage, undefined, undefined, () => undefined);
     const by = await asked;
     log.info({ by }, 'stopping');
-    const late = delay(STOP_LIMIT_MS, 'late', { ref: false });
-    if ((await Promise.race([running.stop(), late])) === 'late') {
-      log.error({ ms: STOP_LIMIT_MS }, 'did not stop in time; ending all the same');
-      process.exit(1);
-    }
+    await withDeadline(running.stop(), limit * 1_000, `did not stop within ${limit} s; ending all the same`);
   } catch (error) {
     fail(error);
   }

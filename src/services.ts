@@ -8,6 +8,7 @@ import { checkMigrated } from './db/migrate.ts';
 import { sql } from './db/sql.ts';
 import { catalogOf } from './kit/catalog.ts';
 import type { Services } from './kit/services.ts';
+import { withDeadline } from './lib/deadline.ts';
 import { secretBox } from './lib/secret-box.ts';
 import { loadSecretKeys } from './lib/secret-keys.ts';
 import { plugins } from './plugins.ts';
@@ -37,27 +38,44 @@ async function defaultDomain(db: Database): Promise<Services['domain']> {
   return domain;
 }
 
+interface Opened {
+  readonly part: string;
+  readonly close: () => Promise<void>;
+}
+
+/** A connection whose server died at the wrong moment may never say goodbye; the end of the process is as good a one. */
+const CLOSE_LIMIT_MS = 3_500;
+
+/** Closes one part after the other, and leaves one that does not close in time. The first failure is thrown when all have been tried. */
+async function closeAll(parts: readonly Opened[], log: Logger): Promise<void> {
+  const failures: unknown[] = [];
+  for (const { part, close } of parts) {
+    try {
+      await withDeadline(close(), CLOSE_LIMIT_MS, `the ${part} did not close within ${CLOSE_LIMIT_MS / 1000} s`);
+    } catch (error) {
+      log.error({ err: error, part }, 'a part of this process could not be closed; it is left as it is');
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+}
+
 /** Opens everything a process is made of. What was opened is closed again when a later part fails. */
 export async function openServices(config: Config, log: Logger): Promise<ProcessServices> {
   const url = databaseUrl(config);
-  const closers: (() => Promise<void>)[] = [];
-  const close = async () => {
-    const outcomes = [];
-    for (const closer of closers.splice(0).reverse()) outcomes.push(...(await Promise.allSettled([closer()])));
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-    if (failed) throw failed.reason;
-  };
+  const opened: Opened[] = [];
+  const close = () => closeAll(opened.splice(0).reverse(), log);
   try {
     const db = openDatabase(url, { max: config.DECKLE_DATABASE_CONNECTIONS, log });
-    closers.push(() => db.close());
+    opened.push({ part: 'database', close: () => db.close() });
     await checkMigrated(db);
     const domain = await defaultDomain(db);
     const secrets = secretBox(await secretKeys(config));
     await checkStoredSecrets(db, secrets);
     const storage = await filesystemStorage({ root: join(config.DATA_DIR, 'media'), log });
-    closers.push(() => storage.close());
+    opened.push({ part: 'storage', close: () => storage.close() });
     const queue = await openQueue({ redis: config.REDIS_URL, database: url }, log);
-    closers.push(() => queue.close());
+    opened.push({ part: 'queue', close: () => queue.close() });
     return { config, db, storage, queue, secrets, log, clock: () => new Date(), domain, catalog: catalogOf(plugins), close };
   } catch (error) {
     await close().catch((cause: unknown) => log.debug({ err: cause }, 'closing after a failed start'));

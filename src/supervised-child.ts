@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import type { Running, SupervisorMessage } from './run.ts';
 
 /** Longer than a process gives itself. */
-const KILL_AFTER_MS = 22_000;
+const KILL_AFTER_MS = 13_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 30_000;
 /** A process that lived this long had started well: the next pause is a short one again. */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { withDeadline } from '../lib/deadline.ts';
 import type { Backend, ConsumerSettings, Producer, ProducerSettings } from './backend.ts';
-import { withDeadline } from './deadline.ts';
 import { postgresBackend } from './postgres.ts';
 import type { Queue } from './queue.ts';
 import { redisBackend } from './redis.ts';

@@ -36,22 +36,10 @@ function pacedPool(url: string): pg.Pool {
   return pool;
 }
 
-/**
- * Closes the pool without waiting for what was borrowed: a BullMQ worker that is closed while it starts keeps its listening
- * connection for ever.
- */
-async function closePool(pool: pg.Pool, connections: ReadonlySet<pg.PoolClient>): Promise<void> {
-  void pool.end();
-  await Promise.allSettled([...connections].map((connection) => (connection as unknown as pg.Client).end()));
-}
-
 /** BullMQ on the PostgreSQL at `url`, in its own schema, which is made or brought up to date first. Rejects where the server is away. */
 export async function postgresBackend(url: string, log: Logger): Promise<Backend> {
   const pool = pacedPool(url);
   pool.on('error', (error) => log.warn({ err: error }, 'idle connection of the task queue lost'));
-  const connections = new Set<pg.PoolClient>();
-  pool.on('connect', (connection) => connections.add(connection));
-  pool.on('remove', (connection) => connections.delete(connection));
   try {
     const client = await pool.connect();
     try {
@@ -69,8 +57,17 @@ export async function postgresBackend(url: string, log: Logger): Promise<Backend
   return {
     place: 'PostgreSQL',
     producer: (settings) => new Queue('tasks', { ...settings, connection }),
-    consumer: (processor, settings) => new Worker('tasks', processor, { ...settings, autorun: false, connection }),
+    consumer: (processor, settings) => {
+      const worker = new Worker('tasks', processor, { ...settings, autorun: false, connection });
+      const close = worker.close.bind(worker);
+      // One that is closed before it is ready borrows its listening connection afterwards and keeps it: the pool would never end.
+      worker.close = async (force) => {
+        await worker.waitUntilReady().catch(() => undefined);
+        await close(force);
+      };
+      return worker;
+    },
     connected: async () => undefined,
-    close: () => closePool(pool, connections),
+    close: () => pool.end(),
   };
 }

@@ -1,8 +1,8 @@
 import { Queue, Worker } from 'bullmq';
 import { Redis, type RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
+import { withDeadline } from '../lib/deadline.ts';
 import type { Backend } from './backend.ts';
-import { withDeadline } from './deadline.ts';
 
 /** Namespaces the keys, so that the Redis may serve others too. Two Deckles share one Redis by its database numbers (`redis://host/1`). */
 const PREFIX = 'deckle';

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../support/free-port.ts';
 
 /*
  * The acceptance tests know a server by its URL alone: BASE_URL names one that runs (user admin, password `password`), ours or
@@ -34,15 +34,6 @@ const FINAL = ['completed', 'failed', 'canceled', 'skipped'];
 
 /** A name that no other run has used: the reference server keeps what tests make. */
 export const unique = (word: string): string => `${word}-${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 7)}`;
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const address = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no free port');
-  return address.port;
-}
 
 async function answers(url: string): Promise<boolean> {
   try {

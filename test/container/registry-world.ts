@@ -1,6 +1,5 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Fastify, { type FastifyInstance } from 'fastify';
@@ -18,6 +17,7 @@ import { fastPath, registryRoutes } from '../../src/plugins/container/registry/r
 import type { RegistryServices } from '../../src/plugins/container/registry/served-registry.ts';
 import { filesystemStorage } from '../../src/storage/filesystem.ts';
 import { artifactKey } from '../../src/storage/layout.ts';
+import { freePort } from '../support/free-port.ts';
 import { createDatabase } from '../support/postgres.ts';
 
 export const ADMIN = { username: 'admin', password: 'correct horse' };
@@ -59,14 +59,6 @@ export interface Serves {
   readonly repository_id?: string;
   readonly repository_version_id?: string;
   readonly private?: boolean;
-}
-
-export async function freePort(): Promise<number> {
-  const probe = createTcpServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => probe.once('listening', resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }
 
 export async function startRegistryServer(

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { withDeadline } from '../../src/lib/deadline.ts';
 import type { Queue } from '../../src/queue/queue.ts';
 import { eventually } from './eventually.ts';
 import { gate } from './gate.ts';
@@ -38,7 +40,7 @@ export function queueConformance(rig: () => QueueRig): void {
       const stop = await queue.consume(async () => {
         running += 1;
         most = Math.max(most, running);
-        await new Promise((resolve) => setImmediate(resolve));
+        await setImmediate();
         running -= 1;
         ended += 1;
       }, 3);
@@ -121,6 +123,18 @@ export function queueConformance(rig: () => QueueRig): void {
       assert.deepEqual(later, [second.id]);
       await stopLater();
       await queue.close();
+    });
+
+    test('can be stopped and closed at any moment of its start', async () => {
+      for (let turns = 0; turns < 40; turns += 4) {
+        const queue = await rig().open();
+        const stop = await queue.consume(async () => undefined, 1);
+        for (let turn = 0; turn < turns; turn += 1) await setImmediate();
+        await stop();
+        // Some time between the two, as in a worker that signs off.
+        await (await rig().open()).close();
+        await withDeadline(queue.close(), 2_000, `a queue that was stopped ${turns} turns after its start does not close`);
+      }
     });
 
     test('says whether its server answers', async () => {

@@ -3,11 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { pino } from 'pino';
 import { openQueue } from '../../src/queue/bullmq.ts';
+import { freePort } from '../support/free-port.ts';
 import { missing } from '../support/missing.ts';
 import { queueConformance } from './conformance.ts';
 import { eventually } from './eventually.ts';
 import { gate } from './gate.ts';
-import { freePort, type RedisServer, startRedis } from './redis-server.ts';
+import { type RedisServer, startRedis } from './redis-server.ts';
 
 const log = pino({ level: 'fatal' });
 const UNUSED_DATABASE = 'postgresql://nobody@127.0.0.1:1/none';

@@ -10,12 +10,13 @@ import { verifyPassword } from '../../src/lib/password-hash.ts';
 import { secretBox } from '../../src/lib/secret-box.ts';
 import { loadSecretKeys } from '../../src/lib/secret-keys.ts';
 import { eventually } from '../queue/eventually.ts';
-import { freePort, runDeckle } from '../support/deckle-process.ts';
+import { runDeckle } from '../support/deckle-process.ts';
+import { freePort } from '../support/free-port.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 
 /** Runs a command to its end. */
 async function outcome(args: readonly string[], env: Readonly<Record<string, string>> = {}, input = '') {
-  const run = runDeckle(args, { LOG_LEVEL: 'warn', ...env }, input);
+  const run = runDeckle(args, { LOG_LEVEL: 'warn', ...env }, { input });
   const code = await run.exit;
   return { code, output: run.output(), errors: run.errors() };
 }
@@ -153,6 +154,24 @@ describe("on a database of one's own", () => {
     server.kill('SIGTERM');
     assert.equal(await server.exit, 0, server.output());
   });
+
+  for (const command of ['server', 'worker']) {
+    test(`a ${command} whose supervisor dies stops in order, however far it has come`, async () => {
+      const moments = ['before it runs', 'when it is at work'] as const;
+      await Promise.all(
+        moments.map(async (moment) => {
+          const run = runDeckle([command], { ...env, PORT: String(await freePort()) }, { supervised: true });
+          const [atWork] = command === 'server' ? ['Server listening'] : ['worker runs tasks'];
+          if (moment === 'when it is at work') await eventually(moment, () => run.output().includes(atWork));
+          run.orphan();
+          assert.equal(await run.exit, 0, run.output());
+          assert.match(run.output(), /"by":"supervisor is gone"/);
+          assert.doesNotMatch(run.output(), /"level":"(warn|error|fatal)"/);
+          assert.equal(run.output().includes(atWork), moment === 'when it is at work');
+        }),
+      );
+    });
+  }
 
   test('a server that listens beyond loopback warns of the well-known password', async () => {
     await outcome(['admin', 'reset-password'], env, 'password\n');

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { isAlive } from '../../src/embedded/postgres-folder.ts';
 import { eventually } from '../queue/eventually.ts';
@@ -93,7 +95,8 @@ describe('deckle start', () => {
     const { api, workers } = await installation.processes();
     const postgres = await installation.postgresPid();
     deckle.kill('SIGKILL');
-    await eventually('its processes have ended', () => ![...api, ...workers].some(isAlive));
+    assert.equal(await deckle.exit, null);
+    assert.ok(![...api, ...workers].some(isAlive), deckle.output());
     assert.ok(isAlive(postgres));
     deckle = await installation.start();
     assert.equal(await installation.postgresPid(), postgres);
@@ -105,6 +108,35 @@ describe('deckle start', () => {
     process.kill(postgres, 'SIGKILL');
     deckle.killGroup('SIGKILL');
     await deckle.exit;
+    deckle = await installation.start();
+    assert.deepEqual(await repositories(), ['kept']);
+  });
+
+  for (const others of [['server'], ['workers'], ['postgres'], ['server', 'workers']] as const) {
+    test(`when it is killed together with ${others.join(' and ')}, the next start, at once, works`, async () => {
+      const { api, workers } = await installation.processes();
+      const pids = { server: api, workers, postgres: [await installation.postgresPid()] };
+      for (const pid of others.flatMap((name) => pids[name])) process.kill(pid, 'SIGKILL');
+      deckle.kill('SIGKILL');
+      const killed = deckle;
+      deckle = await installation.start();
+      assert.deepEqual(await repositories(), ['kept']);
+      await killed.exit;
+      assert.ok(![...api, ...workers].some(isAlive), 'nothing of the killed one is left');
+      await eventually('two workers and a server are at work', async () => {
+        const now = await installation.processes();
+        return now.api.length === 1 && now.workers.length === 2;
+      });
+    });
+  }
+
+  test('when it is killed while its processes start, none of them stays', async () => {
+    deckle.kill('SIGTERM');
+    assert.equal(await deckle.exit, 0);
+    const starting = runDeckle(['start'], installation.env);
+    await eventually('the first worker is up', () => starting.output().includes('worker runs tasks'));
+    starting.kill('SIGKILL');
+    await starting.exit;
     deckle = await installation.start();
     assert.deepEqual(await repositories(), ['kept']);
   });
@@ -124,6 +156,21 @@ describe('deckle start', () => {
     );
     await assert.rejects(installation.postgresPid(), { code: 'ENOENT' });
   });
+});
+
+test('killed while it makes its database for the first time, it makes it the next time', async () => {
+  const installation = await createInstallation();
+  const first = runDeckle(['start'], installation.env);
+  const folder = join(installation.dataDir, 'postgres');
+  const inFolder = () => readdir(folder).catch((): string[] => []);
+  await eventually('the database is being made', async () => (await inFolder()).some((name) => name.startsWith('data.new-')));
+  first.killGroup('SIGKILL');
+  await first.exit;
+  assert.ok(!(await inFolder()).includes('data'), 'it was half made');
+  await installation.start();
+  assert.equal((await installation.request('GET', REPOSITORIES)).status, 200);
+  assert.ok(!(await inFolder()).some((name) => name.startsWith('data.new-')));
+  await installation.remove();
 });
 
 describe('what stops a start', () => {

@@ -1,5 +1,4 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -10,6 +9,7 @@ import { openDatabase } from '../../src/db/database.ts';
 import { startServer } from '../../src/server.ts';
 import { openServices, type ProcessServices } from '../../src/services.ts';
 import { eventually } from '../queue/eventually.ts';
+import { freePort } from './free-port.ts';
 import { createDatabase } from './postgres.ts';
 
 const PASSWORD = 'password';
@@ -41,15 +41,6 @@ export interface TestApp {
   /** POST that answers a task; the task at its end. */
   run(path: string, body?: unknown): Promise<Answer['body']>;
   stop(): Promise<void>;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const address = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 /** Starts a Deckle for a test file. `env` are further settings; `worker: false` leaves tasks waiting. */

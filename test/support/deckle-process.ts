@@ -1,11 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isAlive } from '../../src/embedded/postgres-folder.ts';
 import { eventually } from '../queue/eventually.ts';
+import { freePort } from './free-port.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../src/deckle.ts');
 
@@ -16,49 +17,53 @@ export interface DeckleProcess {
   output(): string;
   /** What it alone has written to stderr. */
   errors(): string;
-  /** Its exit code when it has ended, by itself or not; null after a signal. */
+  /** Its exit code when it has ended, by itself or not, and its children too; null after a signal. */
   readonly exit: Promise<number | null>;
   /** Signals this process alone. */
   kill(signal: NodeJS.Signals): void;
   /** Signals its whole group, as a Ctrl-C does. */
   killGroup(signal: NodeJS.Signals): void;
+  /** What a process that was run as supervised sees of the death of its supervisor. */
+  orphan(): void;
 }
 
-/** Runs `deckle ARGUMENT…` from the sources. `env` is all that it sees of the environment but PATH and HOME. */
-export function runDeckle(args: readonly string[], env: Readonly<Record<string, string>>, input = ''): DeckleProcess {
-  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', PROGRAM, ...args], {
+/**
+ * Runs `deckle ARGUMENT…` from the sources. `env` is all that it sees of the environment but PATH and HOME. `supervised`: as
+ * `deckle start` runs its servers and workers.
+ */
+export function runDeckle(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  { input = '', supervised = false } = {},
+): DeckleProcess {
+  const child = spawn(process.execPath, ['--import', 'tsx', PROGRAM, ...args], {
     cwd: join(import.meta.dirname, '../..'),
     detached: true,
+    stdio: ['pipe', 'pipe', 'pipe', ...(supervised ? (['ipc'] as const) : [])],
     env: { PATH: process.env.PATH, HOME: process.env.HOME, TMPDIR: tmpdir(), ...env },
-  });
+  }) as ChildProcessWithoutNullStreams;
+  const { pid, stdin, stdout, stderr } = child;
+  if (pid === undefined) throw new Error('deckle could not be run');
   let [output, errors] = ['', ''];
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+  stdout.setEncoding('utf8').on('data', (text: string) => {
     output += text;
   });
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+  stderr.setEncoding('utf8').on('data', (text: string) => {
     output += text;
     errors += text;
   });
-  child.stdin?.end(input);
-  const pid = child.pid;
-  if (pid === undefined) throw new Error('deckle could not be run');
+  stdin.end(input);
+  // Not its `close`, which never comes where we have disconnected from it.
+  const ended = Promise.all([once(child, 'exit'), once(stdout, 'close'), once(stderr, 'close')]);
   return {
     pid,
     output: () => output,
     errors: () => errors,
-    exit: new Promise((resolve) => child.once('close', resolve)),
+    exit: ended.then(([[code]]) => code as number | null),
     kill: (signal) => void child.kill(signal),
     killGroup: (signal) => void process.kill(-pid, signal),
+    orphan: () => child.disconnect(),
   };
-}
-
-export async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const address = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 /** A folder and a port for `deckle start`, used by one start after the other. */
