@@ -1,5 +1,6 @@
 import { definePlugin } from '../../kit/define-plugin.ts';
 import { API_ROOT } from '../../kit/names.ts';
+import { ostreeContent } from './serve/ostree-content.ts';
 import { importAll } from './tasks/import-all.ts';
 import { importCommits } from './tasks/import-commits.ts';
 import { modifyContent } from './tasks/modify.ts';
@@ -23,4 +24,5 @@ export const ostreePlugin = definePlugin({
   ],
   resources: [],
   tasks: [synchronize, importAll, importCommits, modifyContent],
+  content: ostreeContent,
 });
