@@ -1,0 +1,17 @@
+import { hash } from 'node:crypto';
+import type { StoredFile } from '../../../core/plugin-api.ts';
+import type { Services } from '../../../kit/services.ts';
+import { artifactKey } from '../../../storage/layout.ts';
+
+/** The file that these bytes make, with the checksums that this installation wants. Nothing is stored yet. */
+export function fileOf(bytes: Buffer, { config }: Pick<Services, 'config'>): StoredFile {
+  const checksums = Object.fromEntries(config.PULP_ALLOWED_CONTENT_CHECKSUMS.map((name) => [name, hash(name, bytes)]));
+  return { size: bytes.length, checksums: { ...checksums, sha256: hash('sha256', bytes) } };
+}
+
+/** Stores bytes; durable when this resolves. */
+export async function storeBytes(bytes: Buffer, services: Pick<Services, 'config' | 'storage'>): Promise<StoredFile> {
+  const file = fileOf(bytes, services);
+  await services.storage.putSmall([{ key: artifactKey(file.checksums.sha256), body: bytes }]);
+  return file;
+}

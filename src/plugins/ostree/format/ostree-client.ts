@@ -1,0 +1,276 @@
+import { createHash, hash } from 'node:crypto';
+import type {
+  ChecksumName,
+  Downloaded,
+  DownloadTarget,
+  SmallRequest,
+  SmallResponse,
+  Upstream,
+} from '../../../download/upstream.ts';
+import { publicUrl, UpstreamError } from '../../../download/upstream-error.ts';
+import type { Digest } from '../../../lib/digest.ts';
+import type { StreamCheck } from '../../../lib/verified-stream.ts';
+import { type Checksum, parseChecksum } from './checksum.ts';
+import { filezVerifier, inflatesInHand, verifyFilez } from './filez.ts';
+import { FormatError } from './format-error.ts';
+import { MAX_METADATA_BYTES, type MetadataType, ObjectType, objectPath, verifyMetadata } from './object.ts';
+import { isRefName } from './ref-name.ts';
+import { MAX_SUMMARY_BYTES } from './summary.ts';
+
+/** Up to this size, compressed, a file object is held; a larger one flows into a file of its own. */
+export const MAX_HELD_BYTES = 1024 * 1024;
+const MAX_CONFIG_BYTES = 1024 * 1024;
+const MAX_REF_BYTES = 4096;
+/** How servers say that there is no such file: object stores that may not be listed answer 403. */
+const ABSENT = [403, 404, 410];
+
+/** Bytes that have been fetched and verified. */
+export interface FetchedBytes {
+  readonly bytes: Buffer;
+  /** Of the bytes, whatever the object's own checksum is of. */
+  readonly checksums: Downloaded['checksums'];
+}
+
+/** A file object: held where it is small, else written to the target. */
+export type FetchedFile = FetchedBytes | (Downloaded & { readonly bytes: undefined });
+
+/**
+ * An archive repository on an upstream. What has a checksum is verified while it flows. All methods throw UpstreamError, whose
+ * messages name the object, the URL and the reason, or the signal's reason.
+ */
+export interface OstreeClient {
+  /** Where a file of the repository is, for a message: without credentials. */
+  place(path: string): string;
+  /** `config`, at most 1 MiB. */
+  config(signal?: AbortSignal): Promise<Buffer>;
+  /** `summary`; undefined where the repository has none. */
+  summary(signal?: AbortSignal): Promise<Buffer | undefined>;
+  /** `summary.sig`; undefined where the summary is not signed. */
+  summarySignature(signal?: AbortSignal): Promise<Buffer | undefined>;
+  /** The commit that `refs/heads/<name>` names; undefined where there is no such ref. */
+  ref(name: string, signal?: AbortSignal): Promise<Checksum | undefined>;
+  /** A commit, dirtree or dirmeta; undefined where the repository has none of that checksum. */
+  metadata(checksum: Checksum, type: MetadataType, signal?: AbortSignal): Promise<FetchedBytes | undefined>;
+  /** A file object; `target` is asked for only where it is too large to be held. */
+  file(checksum: Checksum, target: () => Promise<DownloadTarget>, signal?: AbortSignal): Promise<FetchedFile>;
+  /** Detached metadata of a commit: its signatures; undefined where it has none. Nothing proves it but what it holds. */
+  commitMeta(checksum: Checksum, signal?: AbortSignal): Promise<Buffer | undefined>;
+  /** A small file that nothing proves: a delta index; undefined where there is none. */
+  small(path: string, signal?: AbortSignal): Promise<Buffer | undefined>;
+  /** A small file that is known by the sha256 of its bytes: a superblock. */
+  provenSmall(path: string, sha256: Checksum, signal?: AbortSignal): Promise<Buffer>;
+  /** A file of any size that is known by sha256 and size: a part of a delta. */
+  download(path: string, sha256: Checksum, size: number, target: DownloadTarget, signal?: AbortSignal): Promise<Downloaded>;
+  /** Ends what is running and closes the upstream's connections. */
+  close(): Promise<void>;
+}
+
+/** `checksums`: what to compute of each file beside sha256. */
+export const openOstree = (upstream: Upstream, checksums: readonly ChecksumName[]): OstreeClient =>
+  new UpstreamRepository(upstream, checksums);
+
+/** The URL of a file of the repository that a remote's URL names, with a slash at its end or without. */
+export const fileUrl = (repository: URL, path: string): string =>
+  `${repository.origin}${repository.pathname.replace(/\/+$/, '')}/${path.split('/').map(encodeURIComponent).join('/')}`;
+
+/** Credentials as HTTP servers of files want them; undefined where the remote has none. */
+export function basicAuthorization(upstream: Upstream): Readonly<Record<string, string>> | undefined {
+  const { credentials } = upstream;
+  if (!credentials) return undefined;
+  return { authorization: `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString('base64')}` };
+}
+
+interface SmallFile {
+  readonly path: string;
+  readonly maxBytes: number;
+  readonly optional?: boolean;
+  readonly verify?: (bytes: Buffer) => void;
+  readonly signal: AbortSignal | undefined;
+}
+
+class UpstreamRepository implements OstreeClient {
+  readonly #upstream: Upstream;
+  readonly #checksums: readonly ChecksumName[];
+  readonly #headers: Readonly<Record<string, string>> | undefined;
+
+  constructor(upstream: Upstream, checksums: readonly ChecksumName[]) {
+    this.#upstream = upstream;
+    this.#checksums = checksums;
+    this.#headers = basicAuthorization(upstream);
+  }
+
+  place(path: string): string {
+    return publicUrl(this.#url(path));
+  }
+
+  config(signal?: AbortSignal): Promise<Buffer> {
+    return this.#required({ path: 'config', maxBytes: MAX_CONFIG_BYTES, signal });
+  }
+
+  summary(signal?: AbortSignal): Promise<Buffer | undefined> {
+    return this.#small({ path: 'summary', maxBytes: MAX_SUMMARY_BYTES, optional: true, signal });
+  }
+
+  summarySignature(signal?: AbortSignal): Promise<Buffer | undefined> {
+    return this.small('summary.sig', signal);
+  }
+
+  async ref(name: string, signal?: AbortSignal): Promise<Checksum | undefined> {
+    if (!isRefName(name)) throw new FormatError(`${JSON.stringify(name)} is not the name of a ref`);
+    const path = `refs/heads/${name}`;
+    const bytes = await this.#small({ path, maxBytes: MAX_REF_BYTES, optional: true, signal });
+    if (!bytes) return undefined;
+    const checksum = parseChecksum(bytes.toString('latin1').trimEnd());
+    const url = this.place(path);
+    if (checksum === undefined) throw new UpstreamError('protocol', url, `${url} does not hold the checksum of a commit`);
+    return checksum;
+  }
+
+  async metadata(checksum: Checksum, type: MetadataType, signal?: AbortSignal): Promise<FetchedBytes | undefined> {
+    const bytes = await this.#small({
+      path: objectPath(checksum, type),
+      maxBytes: MAX_METADATA_BYTES,
+      optional: type === ObjectType.commit,
+      verify: (body) => verifyMetadata(body, checksum, type),
+      signal,
+    });
+    return bytes && this.#hashed(bytes);
+  }
+
+  async file(checksum: Checksum, target: () => Promise<DownloadTarget>, signal?: AbortSignal): Promise<FetchedFile> {
+    const path = objectPath(checksum, ObjectType.file);
+    try {
+      const bytes = await this.#required({
+        path,
+        maxBytes: MAX_HELD_BYTES,
+        verify: (body) => {
+          if (inflatesInHand(body)) verifyFilez(body, checksum);
+        },
+        signal,
+      });
+      if (!inflatesInHand(bytes)) await this.#verifyInFlow(bytes, checksum, path);
+      return this.#hashed(bytes);
+    } catch (error) {
+      if (!(error instanceof UpstreamError) || error.kind !== 'too-large') throw error;
+    }
+    return { ...(await this.#streamFile(checksum, path, await target(), signal)), bytes: undefined };
+  }
+
+  commitMeta(checksum: Checksum, signal?: AbortSignal): Promise<Buffer | undefined> {
+    return this.small(objectPath(checksum, ObjectType.commitMeta), signal);
+  }
+
+  small(path: string, signal?: AbortSignal): Promise<Buffer | undefined> {
+    return this.#small({ path, maxBytes: MAX_METADATA_BYTES, optional: true, signal });
+  }
+
+  provenSmall(path: string, sha256: Checksum, signal?: AbortSignal): Promise<Buffer> {
+    const verify = (bytes: Buffer): void => {
+      const actual = hash('sha256', bytes);
+      if (actual !== sha256) throw new FormatError(`${path}: its bytes have the checksum ${actual}, not ${sha256}`);
+    };
+    return this.#required({ path, maxBytes: MAX_METADATA_BYTES, verify, signal });
+  }
+
+  download(path: string, sha256: Checksum, size: number, file: DownloadTarget, signal?: AbortSignal): Promise<Downloaded> {
+    const digest = `sha256:${sha256}` as Digest;
+    const headers = this.#headers;
+    return this.#upstream.download({ url: this.#url(path), headers, digest, size, file, checksums: this.#checksums, signal });
+  }
+
+  close(): Promise<void> {
+    return this.#upstream.close();
+  }
+
+  async #required(file: SmallFile): Promise<Buffer> {
+    const bytes = await this.#small(file);
+    if (!bytes) throw new Error(`${file.path} is needed and was left out`);
+    return bytes;
+  }
+
+  /** A file that fits into memory, verified; undefined where it is optional and absent. */
+  async #small({ path, maxBytes, optional = false, verify, signal }: SmallFile): Promise<Buffer | undefined> {
+    const check = ({ body }: SmallResponse): void => this.#blaming(path, () => verify?.(body));
+    const request: SmallRequest = {
+      method: 'GET',
+      url: this.#url(path),
+      headers: this.#headers,
+      maxBytes,
+      ...(optional ? { statuses: ABSENT } : {}),
+      verify: check,
+      signal,
+    };
+    const { status, body } = await this.#upstream.request(request);
+    return ABSENT.includes(status) ? undefined : body;
+  }
+
+  async #streamFile(
+    checksum: Checksum,
+    path: string,
+    target: DownloadTarget,
+    signal: AbortSignal | undefined,
+  ): Promise<Downloaded> {
+    const hashes = [...new Set<ChecksumName>(['sha256', ...this.#checksums])].map((name) => ({ name, hash: createHash(name) }));
+    const check = filezCheck(checksum, this.#url(path));
+    const { body } = await this.#upstream.stream({
+      url: this.#url(path),
+      headers: this.#headers,
+      size: undefined,
+      check,
+      signal,
+    });
+    let size = 0;
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      for (const { hash } of hashes) hash.update(chunk);
+      await target.write(chunk);
+      size += chunk.byteLength;
+    }
+    return { size, checksums: Object.fromEntries(hashes.map(({ name, hash }) => [name, hash.digest('hex')])) };
+  }
+
+  async #verifyInFlow(bytes: Buffer, checksum: Checksum, path: string): Promise<void> {
+    const check = filezCheck(checksum, this.#url(path));
+    try {
+      await check.update(bytes);
+      await check.finish();
+    } finally {
+      check.destroy?.();
+    }
+  }
+
+  #hashed(bytes: Buffer): FetchedBytes {
+    const names = new Set<ChecksumName>(['sha256', ...this.#checksums]);
+    return { bytes, checksums: Object.fromEntries([...names].map((name) => [name, hash(name, bytes)])) };
+  }
+
+  /** What is wrong with the bytes is the upstream's fault, and worth another try. */
+  #blaming(path: string, step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      throw blame(error, this.#url(path));
+    }
+  }
+
+  #url(path: string): string {
+    return fileUrl(this.#upstream.url, path);
+  }
+}
+
+const blame = (error: unknown, url: string): unknown =>
+  error instanceof FormatError
+    ? new UpstreamError('checksum', publicUrl(url), `${error.message}, at ${publicUrl(url)}`, { cause: error })
+    : error;
+
+/** Checks a filez that passes by; what is wrong with it is the upstream's fault. */
+export function filezCheck(checksum: Checksum, url: string): StreamCheck<void> {
+  const verifier = filezVerifier(checksum);
+  const blaming = (error: unknown): never => {
+    throw blame(error, url);
+  };
+  return {
+    update: (chunk) => verifier.update(chunk).catch(blaming),
+    finish: () => verifier.finish().catch(blaming),
+    destroy: () => verifier.destroy(),
+  };
+}
