@@ -8,38 +8,30 @@ export { OnDemandArtifacts, UnavailableArtifactError } from './artifacts/open-ar
 export { linkArtifacts, type StoredFile, saveArtifacts } from './artifacts/save-artifacts.ts';
 export { type BatchedLookup, batchedLookup } from './content/batched-lookup.ts';
 export { type Channel, channel } from './content/channel.ts';
-export { contentFields, contentOrdering } from './content/content-fields.ts';
-export { CONTENT_FILTERS, knownCount } from './content/content-filters.ts';
+export { artifactValue, contentOrdering, unitField, unitText } from './content/content-fields.ts';
 export { anyOf, type ContentSelection, contentIds, touchContent } from './content/content-selection.ts';
+export { defineContent } from './content/define-content.ts';
 export { type ContentRow, type ContentTable, saveContent } from './content/save-content.ts';
 export { ContentUrls } from './content-guards/content-url.ts';
-export {
-  DISTRIBUTION_FILTERS,
-  DISTRIBUTION_ORDERING,
-  distributionColumns,
-  distributionFields,
-  distributionJoins,
-  distributionStore,
-  validateDistribution,
-} from './distributions/distribution-fields.ts';
+export { defineDistribution } from './distributions/define-distribution.ts';
+export { basePath, baseUrl, checkRelativePath, guardByDefault, requiredGuard } from './distributions/distribution-fields.ts';
 export { type ServedDistribution, ServedDistributions, servedVersion } from './distributions/served-distributions.ts';
 export { answerFile, UnsettledFileError } from './files/answer-file.ts';
 export { matchesEtag } from './files/file-plan.ts';
 export { type Http, StoredFiles } from './files/stored-files.ts';
+export { defineRemote } from './remotes/define-remote.ts';
 export { type LoadedRemote, loadRemote, MissingRemoteError } from './remotes/load-remote.ts';
-export { REMOTE_FILTERS, REMOTE_ORDERING, remoteFields } from './remotes/remote-fields.ts';
 export { remoteUpstream } from './remotes/remote-upstream.ts';
 export { UpstreamClients } from './remotes/upstream-clients.ts';
-export { publishVersion } from './repositories/publish-version.ts';
+export { defineRepository } from './repositories/define-repository.ts';
 export {
-  REPOSITORY_FILTERS,
-  REPOSITORY_ORDERING,
-  repositoryColumns,
-  repositoryFields,
-  repositoryJoins,
-  repositoryStore,
-} from './repositories/repository-fields.ts';
+  type PublishedVersion,
+  publishVersion,
+  type UniqueInVersion,
+  type VersionChange,
+} from './repositories/publish-version.ts';
 export { REPOSITORY_CHANNEL } from './repositories/repository-lock.ts';
+export { syncAction } from './repositories/sync-action.ts';
 export { inVersion } from './repositories/version-content.ts';
 export { versionsOf } from './repositories/version-resource.ts';
 export { versionHref, versionResponse } from './repositories/version-response.ts';

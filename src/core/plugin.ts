@@ -20,7 +20,6 @@ export const corePlugin = definePlugin({
   compatibleWith: '3.123.1',
   package: 'pulpcore',
   module: 'pulpcore.app',
-  contentTypes: [],
   resources: [
     artifact,
     contentRedirect,

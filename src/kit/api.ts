@@ -49,6 +49,8 @@ export interface ApiRequest {
 export interface ApiReply {
   readonly status: number;
   readonly body?: unknown;
+  /** In place of a body: JSON text in pieces, sent as they are made. */
+  readonly stream?: AsyncIterable<string>;
   readonly headers?: Readonly<Record<string, string>>;
 }
 

@@ -42,7 +42,7 @@ export function catalogOf(plugins: readonly Plugin[]): Catalog {
   const byKey = unique(resources.map((resource) => [resourceKey(resource), resource]));
   const byCollection = new Map(resources.filter((r) => !r.nested).map((resource) => [collectionPath(resource), resource]));
   const byPrn = new Map(resources.filter((r) => !r.nested).map((resource) => [prnType(resource), resource]));
-  const contentTypes = plugins.flatMap((plugin) => plugin.contentTypes);
+  const contentTypes = resources.flatMap(contentTypeOf);
   const byPulpType = unique(contentTypes.map((type) => [type.pulp_type, type]));
   const tasks = unique(plugins.flatMap((plugin) => plugin.tasks).map((task) => [task.name, task]));
   return {
@@ -63,6 +63,12 @@ export function catalogOf(plugins: readonly Plugin[]): Catalog {
     },
   };
 }
+
+/** The content that a resource lists, if it lists content of one type. */
+const contentTypeOf = (resource: Resource): ContentType[] =>
+  resource.contentType === undefined
+    ? []
+    : [{ pulp_type: resource.contentType, collection: collectionPath(resource), model: resource.model }];
 
 function unique<T>(entries: readonly (readonly [string, T])[]): Map<string, T> {
   const map = new Map<string, T>();

@@ -1,5 +1,4 @@
 import type { Operation } from './api.ts';
-import type { ContentType } from './catalog.ts';
 import type { ContentHandler } from './content-handler.ts';
 import type { Resource } from './define-resource.ts';
 import type { TaskDefinition } from './define-task.ts';
@@ -15,7 +14,6 @@ export interface Plugin {
   /** Names of Pulp's package and module, for `/status/`. */
   readonly package: string;
   readonly module: string;
-  readonly contentTypes: readonly ContentType[];
   readonly resources: readonly Resource[];
   readonly tasks: readonly TaskDefinition[];
   /** Operations that are no resource: status, docs. */

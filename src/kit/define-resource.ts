@@ -33,9 +33,22 @@ export interface Field {
   readonly lookups?: readonly Lookup[];
   /** The answered value; default: the column's. */
   readonly value?: (row: Row, services: Services) => unknown;
+  /** For a value too large to be selected with its row. */
+  readonly bulk?: BulkValue;
   /** Checks a given value and answers the columns it sets; default: its own column. Throws a string's worth in ValidationError form. */
   readonly resolve?: (value: unknown, input: ResolveInput) => Promise<Columns> | Columns;
 }
+
+/** A value of any size: read for the rows of an answer while that is sent, some rows at a time. */
+export interface BulkValue {
+  /** How large the rows' values are, by id; absent: nothing. */
+  weigh(ids: readonly string[], db: Queryable): Promise<ReadonlyMap<string, number>>;
+  /** The rows' values, by id. */
+  load(ids: readonly string[], db: Queryable): Promise<ReadonlyMap<string, unknown>>;
+  /** The value of a row that `load` does not answer. */
+  readonly none: unknown;
+}
+
 export type Fields = Readonly<Record<string, Field>>;
 
 export interface ResolveInput {
@@ -135,6 +148,8 @@ export interface Resource {
   readonly reduced?: Readonly<Record<string, readonly string[]>>;
   /** Filters `pulp_id__in` too; false where the id is no UUID of the path. */
   readonly byId?: false;
+  /** pulp_type of the content whose units it lists: `container.blob`. */
+  readonly contentType?: string;
   /** For filters `repository_version=` and the like that count known totals instead of rows. */
   readonly knownCount?: (request: ApiRequest) => Promise<number | undefined>;
 }

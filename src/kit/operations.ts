@@ -1,7 +1,8 @@
 import { type ApiReply, type ApiRequest, type Component, callerOf, type Method, type Operation, type Parameter } from './api.ts';
 import { parseBody } from './body.ts';
+import { bulkFields, wholeRow, withBulk } from './bulk-fields.ts';
 import { ASYNC_RESPONSE, componentName, pageComponent, requestComponent, responseComponent } from './components.ts';
-import type { Action, Resource, Verb } from './define-resource.ts';
+import type { Action, Resource, Row, Verb } from './define-resource.ts';
 import type { Filter } from './filters.ts';
 import { filtersOf, listRows } from './list.ts';
 import { createRow, deleteRow, updateRow } from './mutations.ts';
@@ -166,21 +167,9 @@ function responsesOf(resource: Resource, verb: Verb, response: Component): Opera
 function verbHandler(resource: Resource, filters: ReadonlyMap<string, Filter>, verb: Verb): Operation['handler'] {
   switch (verb) {
     case 'list':
-      return async (request) => {
-        if (resource.nested) await addressedRow(resource.nested.parent, request);
-        const page = await listRows(resource, filters, request);
-        const wanted = wantedFields(resource, request);
-        const { rows, ...frame } = page;
-        return {
-          status: 200,
-          body: { ...frame, results: rows.map((row) => serialize(resource, row, request.services, wanted)) },
-        };
-      };
+      return (request) => answerList(resource, filters, request);
     case 'read':
-      return async (request) => ({
-        status: 200,
-        body: serialize(resource, await addressedRow(resource, request), request.services, wantedFields(resource, request)),
-      });
+      return (request) => answerRead(resource, request);
     case 'create':
       return async (request) => {
         await request.access.check(callerOf(request), permissionOf(resource, 'add'));
@@ -193,6 +182,33 @@ function verbHandler(resource: Resource, filters: ReadonlyMap<string, Filter>, v
     case 'delete':
       return (request) => deleteRow(resource, request);
   }
+}
+
+/** A page; one with values of any size is sent while they are read. */
+async function answerList(resource: Resource, filters: ReadonlyMap<string, Filter>, request: ApiRequest): Promise<ApiReply> {
+  if (resource.nested) await addressedRow(resource.nested.parent, request);
+  const { rows, ...frame } = await listRows(resource, filters, request);
+  const wanted = wantedFields(resource, request);
+  const answered = (row: Row) => serialize(resource, row, request.services, wanted);
+  const bulk = bulkFields(resource, wanted);
+  return bulk.length === 0
+    ? { status: 200, body: { ...frame, results: rows.map(answered) } }
+    : { status: 200, stream: pageText(frame, withBulk(rows, bulk, request.services.db), answered) };
+}
+
+async function* pageText(frame: object, rows: AsyncIterable<Row>, answered: (row: Row) => unknown): AsyncGenerator<string> {
+  let before = `${JSON.stringify(frame).slice(0, -1)},"results":[`;
+  for await (const row of rows) {
+    yield before + JSON.stringify(answered(row));
+    before = ',';
+  }
+  yield before === ',' ? ']}' : `${before}]}`;
+}
+
+async function answerRead(resource: Resource, request: ApiRequest): Promise<ApiReply> {
+  const wanted = wantedFields(resource, request);
+  const row = await wholeRow(await addressedRow(resource, request), bulkFields(resource, wanted), request.services.db);
+  return { status: 200, body: serialize(resource, row, request.services, wanted) };
 }
 
 function actionOperation(resource: Resource, place: Place, name: string, action: Action): Operation {

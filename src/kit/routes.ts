@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ApiReply, ApiRequest, Operation } from './api.ts';
 import { MethodNotAllowedError } from './errors.ts';
@@ -27,6 +28,7 @@ export function passHeaders(reply: FastifyReply): void {
 function send(reply: FastifyReply, answer: ApiReply): FastifyReply {
   if (answer.headers) reply.headers(answer.headers);
   reply.code(answer.status);
+  if (answer.stream) return reply.header('content-type', 'application/json').send(Readable.from(answer.stream));
   if (answer.body === undefined) return reply.send();
   if (typeof answer.body === 'string') return reply.send(answer.body);
   return sendJson(reply, answer.body);

@@ -1,6 +1,7 @@
-import type { Fields, Resource } from '../../kit/define-resource.ts';
+import type { Field, Fields, Resource, Row } from '../../kit/define-resource.ts';
+import { artifactHref } from '../../kit/names.ts';
 import { baseFields } from '../../kit/serialize.ts';
-import { described, labels } from '../../kit/wire.ts';
+import { described, type JsonSchema, labels } from '../../kit/wire.ts';
 
 /** The fields that every content unit answers with. */
 export const contentFields = (place: Pick<Resource, 'kind' | 'plugin' | 'endpoint' | 'model' | 'prn'>): Fields => ({
@@ -13,6 +14,19 @@ export const contentFields = (place: Pick<Resource, 'kind' | 'plugin' | 'endpoin
     value: () => null,
   },
 });
+
+/** A field of content that clients do not write: what a unit is, is in its bytes. */
+export const unitField = (json: JsonSchema, description: string, options: Partial<Field> = {}): Field => ({
+  wire: described(json),
+  description,
+  ...options,
+});
+
+export const unitText = (description: string, options: Partial<Field> = {}): Field =>
+  unitField({ type: 'string' }, description, options);
+
+/** The stored file of a unit that has one. */
+export const artifactValue = (row: Row): string | null => (row.artifact_id ? artifactHref(row.artifact_id as string) : null);
 
 /** Names that lists of content can be ordered by: those of every unit, and the detail's own columns (alias `d`). */
 export const contentOrdering = (own: readonly string[]): Record<string, string | null> => ({

@@ -54,15 +54,57 @@ const guardHref = (row: Row): string | null =>
   row.content_guard_id ? `${collectionOf('contentguards', row.guard_type as string)}${row.content_guard_id}/` : null;
 
 const contentGuard: Field = {
-  wire: reference(),
-  description: 'What protects the content; a shared guard by default.',
+  wire: reference({ nullable: true }),
+  description: 'What protects the content.',
   value: guardHref,
   resolve: async (value, { request }) => {
+    if (value === null) return { content_guard_id: null };
     const located = request.services.catalog.locate(String(value));
     const row = located?.resource.kind === 'contentguards' ? await visibleRow(located.resource, located.id, request) : undefined;
     if (!row) throw new ValidationError({ content_guard: [MISSING] });
     return { content_guard_id: row.id };
   },
+};
+
+/** For kinds whose content is always guarded, by a shared guard where none is named. */
+export const requiredGuard: Field = {
+  ...contentGuard,
+  wire: reference(),
+  description: 'What protects the content; a shared guard by default.',
+};
+
+/** A rule for `validate`: a new distribution gets the shared guard where it names none. */
+export async function guardByDefault({ request, columns, row }: ResolveInput): Promise<void> {
+  if (!row && columns.content_guard_id === undefined) columns.content_guard_id = await contentRedirectGuard(request.services);
+}
+
+/** URL parts that would mean another path than they say, or none: empty ones, dots, blanks, queries, schemes. */
+const UNCANONICAL = /^\/|\/$|\/\/|(^|\/)\.{1,2}(\/|$)|[\s?#]/;
+
+/** Throws ValidationError for a path that is not in canonical form. */
+export function checkRelativePath(field: string, path: string): void {
+  if (UNCANONICAL.test(path)) throw new ValidationError({ [field]: [`Relative path is not in canonical form. ${path}`] });
+}
+
+/** The path under which content is served; `check` throws ValidationError for those that a kind does not take. */
+export const basePath = (check?: (path: string) => void): Field => ({
+  wire: text(),
+  required: true,
+  unique: true,
+  description: 'Path under which the content is served.',
+  resolve: (value) => {
+    checkRelativePath('base_path', String(value));
+    check?.(String(value));
+    return { base_path: value };
+  },
+});
+
+/** Where kinds that serve files in the content app do so. */
+export const baseUrl: Field = {
+  wire: described({ type: 'string' }),
+  access: 'read',
+  description: 'URL under which the content is served.',
+  value: (row, services) => `${services.config.PULP_CONTENT_ORIGIN}/pulp/content/${row.base_path}/`,
 };
 
 const path = (row: Row, services: ResolveInput['request']['services']): { app: string; model: string } => {
@@ -73,7 +115,7 @@ const path = (row: Row, services: ResolveInput['request']['services']): { app: s
 /** The fields of every distribution (spec: registry, container distribution). */
 export const distributionFields: Fields = {
   ...timeFields,
-  base_path: { wire: text(), required: true, unique: true, description: 'Path under which the content is served.' },
+  base_path: basePath(),
   content_guard: contentGuard,
   content_guard_prn: {
     wire: described({ type: 'string' }),
@@ -158,7 +200,7 @@ export const DISTRIBUTION_FILTERS: Readonly<Record<string, Filter>> = {
   pulp_label_select: labelFilter(),
 };
 
-/** Rules across fields: one of repository and version; a base path that is free. Completes the content guard. */
+/** Rules across fields: one of repository and version; a base path that is free. */
 export async function validateDistribution({ request, columns: given, row }: ResolveInput): Promise<void> {
   const merged = { ...row, ...given };
   if (merged.repository_id && merged.repository_version_id) {
@@ -167,7 +209,6 @@ export async function validateDistribution({ request, columns: given, row }: Res
     });
   }
   if (given.base_path !== undefined) await checkOverlap(request.services.db, given.base_path as string, row?.id);
-  if (!row && given.content_guard_id === undefined) given.content_guard_id = await contentRedirectGuard(request.services);
 }
 
 /** Base paths may not lie inside each other (spec: registry). */

@@ -1,9 +1,9 @@
 import { sql } from '../../db/sql.ts';
 import type { Resource } from '../../kit/define-resource.ts';
 import { choiceFilter } from '../../kit/filters.ts';
-import { described, reference } from '../../kit/wire.ts';
 import { genericBaseFields } from '../generic-fields.ts';
 import {
+  baseUrl,
   DISTRIBUTION_FILTERS,
   DISTRIBUTION_ORDERING,
   distributionColumns,
@@ -25,17 +25,7 @@ export const genericDistribution: Resource = {
   fields: {
     ...genericBaseFields('distributions'),
     ...distributionFields,
-    content_guard: {
-      ...distributionFields.content_guard,
-      wire: reference({ nullable: true }),
-      description: 'What protects the content.',
-    },
-    base_url: {
-      wire: described({ type: 'string' }),
-      access: 'read',
-      description: 'URL under which the content is served.',
-      value: (row, services) => `${services.config.PULP_CONTENT_ORIGIN}/pulp/content/${row.base_path}/`,
-    },
+    base_url: baseUrl,
   },
   filters: {
     ...DISTRIBUTION_FILTERS,

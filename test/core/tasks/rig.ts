@@ -42,7 +42,6 @@ const testPlugin = definePlugin({
   compatibleWith: '1.2.3',
   package: 'test',
   module: 'test',
-  contentTypes: [],
   resources: [],
   tasks: testTasks,
 });

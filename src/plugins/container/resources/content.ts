@@ -1,10 +1,14 @@
-import { CONTENT_FILTERS, contentFields, contentOrdering, knownCount } from '../../../core/plugin-api.ts';
+import {
+  artifactValue,
+  unitField as column,
+  contentOrdering,
+  defineContent,
+  unitText as text,
+} from '../../../core/plugin-api.ts';
 import { raw, sql } from '../../../db/sql.ts';
-import { defineResource, type Field, type Resource, type Row } from '../../../kit/define-resource.ts';
+import type { Row } from '../../../kit/define-resource.ts';
 import { booleanFilter, choiceFilter, listFilter, NAME_LOOKUPS, textFilters } from '../../../kit/filters.ts';
-import { labelActions } from '../../../kit/labels.ts';
-import { API_ROOT, artifactHref } from '../../../kit/names.ts';
-import { described } from '../../../kit/wire.ts';
+import { API_ROOT } from '../../../kit/names.ts';
 
 const BLOBS = `${API_ROOT}content/container/blobs/`;
 const MANIFESTS = `${API_ROOT}content/container/manifests/`;
@@ -22,52 +26,38 @@ const MEDIA_TYPES = [
 /** Of the manifest that is `d`. */
 const mediaType = choiceFilter('d.media_type', MEDIA_TYPES, 'repeated');
 
-const shared = {
-  kind: 'content',
-  plugin: 'container',
-  verbs: ['list', 'read'],
-  actions: labelActions('content', 'core.manage_content_labels', 200),
-} as const satisfies Partial<Resource>;
-
-const column = (json: Record<string, unknown>, description: string, options: Partial<Field> = {}): Field => ({
-  wire: described(json),
-  description,
-  ...options,
-});
-const text = (description: string, options: Partial<Field> = {}): Field => column({ type: 'string' }, description, options);
 const hrefs = (root: string, name: string) => (row: Row) => (row[name] as string[]).map((id) => `${root}${id}/`);
 
-const blobPlace = { ...shared, endpoint: 'blobs', model: 'Blob' } as const;
-
 /** A layer or config. */
-export const blob = defineResource({
-  ...blobPlace,
+export const blob = defineContent({
+  plugin: 'container',
+  endpoint: 'blobs',
+  model: 'Blob',
+  pulpType: 'container.blob',
+  table: 'container_blob',
   title: ['blob', 'blobs'],
   description: 'A blob: a layer or a config of an image.',
   fields: {
-    ...contentFields(blobPlace),
     artifact: column({ type: ['string', 'null'], format: 'uri' }, 'The stored file, or null while it is only known.', {
       required: true,
-      value: (row) => (row.artifact_id ? artifactHref(row.artifact_id as string) : null),
+      value: artifactValue,
     }),
     digest: text('Digest of its bytes.', { required: true, column: 'd.digest', lookups: ['exact', 'in'] }),
   },
-  filters: CONTENT_FILTERS,
   ordering: contentOrdering(['digest']),
-  knownCount: knownCount('container.blob'),
-  select: sql`m.*, d.digest`,
-  from: sql`content m join container_blob d on d.id = m.id`,
+  select: sql`d.digest`,
 });
 
-const manifestPlace = { ...shared, endpoint: 'manifests', model: 'Manifest' } as const;
-
 /** An image manifest, an index, or any other manifest. */
-export const manifest = defineResource({
-  ...manifestPlace,
+export const manifest = defineContent({
+  plugin: 'container',
+  endpoint: 'manifests',
+  model: 'Manifest',
+  pulpType: 'container.manifest',
+  table: 'container_manifest',
   title: ['manifest', 'manifests'],
   description: 'A manifest: of an image, of a list of images, or of any other artifact.',
   fields: {
-    ...contentFields(manifestPlace),
     digest: text('Digest of its bytes.', { required: true, column: 'd.digest', lookups: ['exact', 'in'] }),
     schema_version: column({ type: 'integer', format: 'int64' }, "Version of the manifest's schema.", { required: true }),
     media_type: text('Its media type.', { required: true }),
@@ -87,7 +77,6 @@ export const manifest = defineResource({
     compressed_image_size: column({ type: 'integer', format: 'int64' }, 'Size of its layers in bytes.'),
   },
   filters: {
-    ...CONTENT_FILTERS,
     media_type: mediaType,
     is_bootable: booleanFilter('d.is_bootable'),
     is_flatpak: booleanFilter('d.is_flatpak'),
@@ -106,23 +95,22 @@ export const manifest = defineResource({
     'schema_version',
     'type',
   ]),
-  knownCount: knownCount('container.manifest'),
-  select: sql`m.*, d.digest, d.schema_version, d.media_type, d.annotations, d.labels, d.is_bootable, d.is_flatpak, d.type, d.architecture, d.os,
+  select: sql`d.digest, d.schema_version, d.media_type, d.annotations, d.labels, d.is_bootable, d.is_flatpak, d.type, d.architecture, d.os,
     d.compressed_image_size, d.config_blob_id,
     array(select item.manifest_id from container_manifest_list_item item where item.list_id = m.id) as listed_manifests,
     array(select link.blob_id from container_manifest_blob link where link.manifest_id = m.id) as blobs`,
-  from: sql`content m join container_manifest d on d.id = m.id`,
 });
 
-const tagPlace = { ...shared, endpoint: 'tags', model: 'Tag' } as const;
-
 /** A name for a manifest. */
-export const tag = defineResource({
-  ...tagPlace,
+export const tag = defineContent({
+  plugin: 'container',
+  endpoint: 'tags',
+  model: 'Tag',
+  pulpType: 'container.tag',
+  table: 'container_tag',
   title: ['tag', 'tags'],
   description: 'A tag: a name for a manifest.',
   fields: {
-    ...contentFields(tagPlace),
     name: text('Its name.', { required: true, column: 'd.name', lookups: ['exact', 'in'] }),
     tagged_manifest: column(URI, 'The manifest that it names.', {
       required: true,
@@ -130,7 +118,6 @@ export const tag = defineResource({
     }),
   },
   filters: {
-    ...CONTENT_FILTERS,
     digest: listFilter(
       (digests) => sql`d.tagged_manifest_id in (select t.id from container_manifest t where t.digest = any(${digests}))`,
     ),
@@ -141,20 +128,19 @@ export const tag = defineResource({
     },
   },
   ordering: contentOrdering(['name']),
-  knownCount: knownCount('container.tag'),
-  select: sql`m.*, d.name, d.tagged_manifest_id`,
-  from: sql`content m join container_tag d on d.id = m.id`,
+  select: sql`d.name, d.tagged_manifest_id`,
 });
 
-const signaturePlace = { ...shared, endpoint: 'signatures', model: 'ManifestSignature' } as const;
-
 /** A signature of a manifest. */
-export const signature = defineResource({
-  ...signaturePlace,
+export const signature = defineContent({
+  plugin: 'container',
+  endpoint: 'signatures',
+  model: 'ManifestSignature',
+  pulpType: 'container.signature',
+  table: 'container_signature',
   title: ['signature', 'signatures'],
   description: 'An atomic container signature of a manifest.',
   fields: {
-    ...contentFields(signaturePlace),
     name: text("The manifest's digest and the beginning of the signature's.", { required: true }),
     digest: text('sha256 of the signature.', { required: true }),
     type: text('Its type: atomic.', { required: true }),
@@ -168,7 +154,6 @@ export const signature = defineResource({
     }),
   },
   filters: {
-    ...CONTENT_FILTERS,
     ...textFilters('name', 'd.name', NAME_LOOKUPS),
     ...textFilters('digest', 'd.digest', ['exact', 'in']),
     ...textFilters('key_id', 'd.key_id', ['exact', 'in']),
@@ -177,7 +162,5 @@ export const signature = defineResource({
     ),
   },
   ordering: contentOrdering(['creator', 'data', 'digest', 'fingerprint', 'key_id', 'name', 'timestamp', 'type']),
-  knownCount: knownCount('container.signature'),
-  select: sql`m.*, ${raw('d.name, d.digest, d.type, d.key_id, d.fingerprint, d."timestamp", d.creator, d.signed_manifest_id')}`,
-  from: sql`content m join container_signature d on d.id = m.id`,
+  select: raw('d.name, d.digest, d.type, d.key_id, d.fingerprint, d."timestamp", d.creator, d.signed_manifest_id'),
 });

@@ -1,25 +1,13 @@
 import { v7 as uuid7 } from 'uuid';
-import {
-  DISTRIBUTION_FILTERS,
-  DISTRIBUTION_ORDERING,
-  distributionColumns,
-  distributionFields,
-  distributionJoins,
-  distributionStore,
-  validateDistribution,
-} from '../../../core/plugin-api.ts';
+import { basePath, defineDistribution, guardByDefault, requiredGuard } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
-import { type Columns, defineResource, type Field } from '../../../kit/define-resource.ts';
+import type { Columns, Store } from '../../../kit/define-resource.ts';
 import { ValidationError } from '../../../kit/errors.ts';
 import { conditionFilter } from '../../../kit/filters.ts';
-import { labelActions } from '../../../kit/labels.ts';
 import { collectionOf, hrefOf } from '../../../kit/names.ts';
-import { baseFields } from '../../../kit/serialize.ts';
 import { bool, described, text } from '../../../kit/wire.ts';
 import { containerNamespace } from './namespace.ts';
-
-const place = { kind: 'distributions', plugin: 'container', endpoint: 'container', model: 'ContainerDistribution' } as const;
 
 const MAX_PATH = 255;
 /** A part of a repository's name (OCI distribution spec, pulling manifests). */
@@ -28,17 +16,8 @@ const PATH = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|
 function checkPath(path: string): void {
   const refuse = (message: string) => new ValidationError({ base_path: [message] });
   if (path.length > MAX_PATH) throw refuse('The entered registry path cannot be longer than 255 characters.');
-  if (/^\/|\/$|\/\/|\s/.test(path)) throw refuse(`Relative path is not in canonical form. ${path}`);
   if (!PATH.test(path)) throw refuse('The provided registry path contains forbidden characters.');
 }
-
-const basePath: Field = {
-  ...(distributionFields.base_path as Field),
-  resolve: (value) => {
-    checkPath(String(value));
-    return { base_path: value };
-  },
-};
 
 /** The namespace of a base path, made where it is not there yet. */
 async function namespaceOf(tx: Queryable, domainId: string, path: string): Promise<string> {
@@ -50,26 +29,30 @@ async function namespaceOf(tx: Queryable, domainId: string, path: string): Promi
   return namespace.id;
 }
 
-const store = distributionStore({
-  pulpType: 'container.container',
-  detail: { table: 'container_distribution', columns: ['namespace_id', 'private', 'description'] },
-  counted: ['core.Distribution', 'container.ContainerDistribution'],
-});
-
 const withNamespace = async (tx: Queryable, domainId: string, columns: Columns): Promise<Columns> =>
   columns.base_path === undefined
     ? columns
     : { ...columns, namespace_id: await namespaceOf(tx, domainId, columns.base_path as string) };
 
+const inNamespace = (store: Store): Store => ({
+  ...store,
+  insert: async (tx, row) => store.insert(tx, { ...row, columns: await withNamespace(tx, row.domain_id, row.columns) }),
+  async update(tx, id, columns) {
+    const [row] = await tx.query<{ domain_id: string }>(sql`select domain_id from distribution where id = ${id}::uuid`);
+    await store.update(tx, id, row ? await withNamespace(tx, row.domain_id, columns) : columns);
+  },
+});
+
 /** Serves a repository, or one version of it, over the Registry API. */
-export const containerDistribution = defineResource({
-  ...place,
+export const containerDistribution = defineDistribution({
+  plugin: 'container',
+  endpoint: 'container',
+  model: 'ContainerDistribution',
   title: ['container distribution', 'container distributions'],
   description: 'A container distribution serves a repository, or one version of it, over the Registry API.',
   fields: {
-    ...baseFields(place),
-    ...distributionFields,
-    base_path: basePath,
+    base_path: basePath(checkPath),
+    content_guard: requiredGuard,
     registry_path: {
       wire: described({ type: 'string' }),
       access: 'read',
@@ -92,25 +75,12 @@ export const containerDistribution = defineResource({
     description: { wire: text({ nullable: true }), column: 'd.description', description: 'What it is for.' },
   },
   filters: {
-    ...DISTRIBUTION_FILTERS,
     namespace__name: conditionFilter(
       (value) => sql`d.namespace_id in (select n.id from container_namespace n where n.name = ${value})`,
     ),
   },
-  ordering: { ...DISTRIBUTION_ORDERING, description: 'd.description', private: 'd.private' },
-  verbs: ['list', 'create', 'read', 'update', 'partial_update', 'delete'],
-  mutation: { create: 'task', update: 'task', delete: 'task' },
-  multiDelete: true,
-  actions: labelActions('distribution', 'change', 200),
-  validate: validateDistribution,
-  select: sql`${distributionColumns}, d.namespace_id, d.private, d.description`,
-  from: sql`distribution m join container_distribution d on d.id = m.id ${distributionJoins}`,
-  store: {
-    ...store,
-    insert: async (tx, row) => store.insert(tx, { ...row, columns: await withNamespace(tx, row.domain_id, row.columns) }),
-    async update(tx, id, columns) {
-      const [row] = await tx.query<{ domain_id: string }>(sql`select domain_id from distribution where id = ${id}::uuid`);
-      await store.update(tx, id, row ? await withNamespace(tx, row.domain_id, columns) : columns);
-    },
-  },
+  ordering: { description: 'd.description', private: 'd.private' },
+  validate: guardByDefault,
+  detail: { table: 'container_distribution', columns: ['namespace_id', 'private', 'description'] },
+  store: inNamespace,
 });

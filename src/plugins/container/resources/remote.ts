@@ -1,14 +1,8 @@
-import { REMOTE_FILTERS, REMOTE_ORDERING, remoteFields } from '../../../core/plugin-api.ts';
-import { sql } from '../../../db/sql.ts';
-import { defineResource, type Field } from '../../../kit/define-resource.ts';
+import { defineRemote } from '../../../core/plugin-api.ts';
+import type { Field } from '../../../kit/define-resource.ts';
 import { ValidationError } from '../../../kit/errors.ts';
-import { labelActions } from '../../../kit/labels.ts';
-import { baseFields } from '../../../kit/serialize.ts';
-import { tableStore } from '../../../kit/store.ts';
 import { list, text } from '../../../kit/wire.ts';
 import { parseDigest } from '../../../lib/digest.ts';
-
-const place = { kind: 'remotes', plugin: 'container', endpoint: 'container', model: 'ContainerRemote' } as const;
 
 const pattern = text({ max: 255 });
 
@@ -47,13 +41,15 @@ const appended = (name: string, to: 'includes' | 'excludes'): Field => ({
 });
 
 /** A container image registry to mirror one repository from. */
-export const containerRemote = defineResource({
-  ...place,
+export const containerRemote = defineRemote({
+  plugin: 'container',
+  endpoint: 'container',
+  model: 'ContainerRemote',
   title: ['container remote', 'container remotes'],
   description: 'A container remote says how to reach one repository of an upstream registry.',
+  policies: ['immediate', 'on_demand', 'streamed'],
+  aliases: ['include_tags', 'exclude_tags'],
   fields: {
-    ...baseFields(place),
-    ...remoteFields(['immediate', 'on_demand', 'streamed'], ['include_tags', 'exclude_tags']),
     upstream_name: {
       wire: text(),
       required: true,
@@ -82,17 +78,5 @@ export const containerRemote = defineResource({
     ssl_validation: 'tls_validation',
     whitelist_tags: 'include_tags',
   },
-  filters: REMOTE_FILTERS,
-  ordering: REMOTE_ORDERING,
-  verbs: ['list', 'create', 'read', 'update', 'partial_update', 'delete'],
-  mutation: { create: 'sync', update: 'task', delete: 'task' },
-  actions: labelActions('remote', 'change'),
-  select: sql`m.*, d.upstream_name, d.includes, d.excludes, d.sigstore`,
-  from: sql`remote m join container_remote d on d.id = m.id`,
-  store: tableStore({
-    master: 'remote',
-    pulpType: 'container.container',
-    detail: { table: 'container_remote', columns: ['upstream_name', 'includes', 'excludes', 'sigstore'] },
-    counted: ['core.Remote', 'container.ContainerRemote'],
-  }),
+  detail: { table: 'container_remote', columns: ['upstream_name', 'includes', 'excludes', 'sigstore'] },
 });

@@ -1,0 +1,38 @@
+import { empty, raw, type Sql, sql } from '../../db/sql.ts';
+import { defineResource, type Resource } from '../../kit/define-resource.ts';
+import { labelActions } from '../../kit/labels.ts';
+import { contentFields } from './content-fields.ts';
+import { CONTENT_FILTERS, knownCount } from './content-filters.ts';
+
+/** What makes a kind of content another one than the rest. */
+export interface ContentKind extends Pick<Resource, 'plugin' | 'endpoint' | 'model' | 'title' | 'description' | 'fields'> {
+  /** `container.blob` */
+  readonly pulpType: string;
+  /** Its table, `d`; a row shares the id of the content row, `m`. */
+  readonly table: string;
+  /** What is selected beside the columns of `m`, and what is joined for it. */
+  readonly select: Sql;
+  readonly joins?: Sql;
+  readonly filters?: NonNullable<Resource['filters']>;
+  readonly ordering: Resource['ordering'];
+}
+
+/** A kind of content: listed, read and labelled. */
+export function defineContent(kind: ContentKind): Resource {
+  const { plugin, endpoint, model, title, description, fields, ordering } = kind;
+  const place = { kind: 'content', plugin, endpoint, model } as const;
+  return defineResource({
+    ...place,
+    title,
+    description,
+    contentType: kind.pulpType,
+    fields: { ...contentFields(place), ...fields },
+    filters: { ...CONTENT_FILTERS, ...kind.filters },
+    ordering,
+    verbs: ['list', 'read'],
+    actions: labelActions('content', 'core.manage_content_labels', 200),
+    knownCount: knownCount(kind.pulpType),
+    select: sql`m.*, ${kind.select}`,
+    from: sql`content m join ${raw(kind.table)} d on d.id = m.id ${kind.joins ?? empty}`,
+  });
+}

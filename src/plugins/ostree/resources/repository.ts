@@ -1,0 +1,38 @@
+import { defineRepository, syncAction, versionsOf } from '../../../core/plugin-api.ts';
+import { bool } from '../../../kit/wire.ts';
+import { synchronize } from '../tasks/sync.ts';
+import { ostreeRemote } from './remote.ts';
+
+/** Mirrors the upstream into a new version (spec: OSTree, sync). */
+const sync = syncAction({
+  component: 'RepositorySyncURL',
+  remote: ostreeRemote,
+  repositoryType: 'ostree.ostreerepository',
+  task: synchronize,
+  args: (repository, remote, body) => ({
+    repository_id: repository.id,
+    remote_id: remote.id,
+    mirror: body.mirror as boolean,
+  }),
+});
+
+/** A repository of OSTree commits. */
+export const ostreeRepository = defineRepository({
+  plugin: 'ostree',
+  endpoint: 'ostree',
+  model: 'OstreeRepository',
+  title: ['OSTree repository', 'OSTree repositories'],
+  description: 'An OSTree repository: refs and their commits, in numbered versions.',
+  fields: {
+    compute_delta: {
+      wire: bool(),
+      default: true,
+      column: 'd.compute_delta',
+      description: 'Whether imports make static deltas from parents to their commits.',
+    },
+  },
+  actions: { sync },
+  detail: { table: 'ostree_repository', columns: ['compute_delta'] },
+});
+
+export const ostreeRepositoryVersions = versionsOf(ostreeRepository, { deletePermission: 'ostree.delete_ostreerepository' });
