@@ -49,8 +49,10 @@ export interface OstreeClient {
   summarySignature(signal?: AbortSignal): Promise<Buffer | undefined>;
   /** The commit that `refs/heads/<name>` names; undefined where there is no such ref. */
   ref(name: string, signal?: AbortSignal): Promise<Checksum | undefined>;
-  /** A commit, dirtree or dirmeta; undefined where the repository has none of that checksum. */
-  metadata(checksum: Checksum, type: MetadataType, signal?: AbortSignal): Promise<FetchedBytes | undefined>;
+  /** A commit; undefined where the repository does not have it (any longer). */
+  commit(checksum: Checksum, signal?: AbortSignal): Promise<FetchedBytes | undefined>;
+  /** A dirtree or dirmeta. */
+  metadata(checksum: Checksum, type: 2 | 3, signal?: AbortSignal): Promise<FetchedBytes>;
   /** A file object; `target` is asked for only where it is too large to be held. */
   file(checksum: Checksum, target: () => Promise<DownloadTarget>, signal?: AbortSignal): Promise<FetchedFile>;
   /** Detached metadata of a commit: its signatures; undefined where it has none. Nothing proves it but what it holds. */
@@ -126,15 +128,13 @@ class UpstreamRepository implements OstreeClient {
     return checksum;
   }
 
-  async metadata(checksum: Checksum, type: MetadataType, signal?: AbortSignal): Promise<FetchedBytes | undefined> {
-    const bytes = await this.#small({
-      path: objectPath(checksum, type),
-      maxBytes: MAX_METADATA_BYTES,
-      optional: type === ObjectType.commit,
-      verify: (body) => verifyMetadata(body, checksum, type),
-      signal,
-    });
+  async commit(checksum: Checksum, signal?: AbortSignal): Promise<FetchedBytes | undefined> {
+    const bytes = await this.#small({ ...metadataFile(checksum, ObjectType.commit), optional: true, signal });
     return bytes && this.#hashed(bytes);
+  }
+
+  async metadata(checksum: Checksum, type: 2 | 3, signal?: AbortSignal): Promise<FetchedBytes> {
+    return this.#hashed(await this.#required({ ...metadataFile(checksum, type), signal }));
   }
 
   async file(checksum: Checksum, target: () => Promise<DownloadTarget>, signal?: AbortSignal): Promise<FetchedFile> {
@@ -256,6 +256,12 @@ class UpstreamRepository implements OstreeClient {
     return fileUrl(this.#upstream.url, path);
   }
 }
+
+const metadataFile = (checksum: Checksum, type: MetadataType) => ({
+  path: objectPath(checksum, type),
+  maxBytes: MAX_METADATA_BYTES,
+  verify: (bytes: Buffer) => verifyMetadata(bytes, checksum, type),
+});
 
 const blame = (error: unknown, url: string): unknown =>
   error instanceof FormatError
