@@ -4,6 +4,7 @@
  */
 
 export { permitted } from './access/authorize.ts';
+export { artifact } from './artifacts/artifact-resource.ts';
 export { OnDemandArtifacts, UnavailableArtifactError } from './artifacts/open-artifact.ts';
 export { linkArtifacts, type StoredFile, saveArtifacts } from './artifacts/save-artifacts.ts';
 export { type BatchedLookup, batchedLookup } from './content/batched-lookup.ts';
@@ -23,7 +24,9 @@ export { defineRemote } from './remotes/define-remote.ts';
 export { type LoadedRemote, loadRemote, MissingRemoteError } from './remotes/load-remote.ts';
 export { remoteUpstream } from './remotes/remote-upstream.ts';
 export { UpstreamClients } from './remotes/upstream-clients.ts';
+export { refuseOverwrite } from './repositories/content-overwrite.ts';
 export { defineRepository } from './repositories/define-repository.ts';
+export { type ModifyArgs, modifyAction, modifyArgs } from './repositories/modify-action.ts';
 export {
   type PublishedVersion,
   publishVersion,

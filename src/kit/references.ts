@@ -1,5 +1,5 @@
 import { raw, sql } from '../db/sql.ts';
-import type { ApiRequest } from './api.ts';
+import { type ApiRequest, callerOf } from './api.ts';
 import type { Resource, Row } from './define-resource.ts';
 import { NotFoundError, ValidationError } from './errors.ts';
 import { isUuid, permissionOf } from './names.ts';
@@ -14,6 +14,15 @@ export async function visibleRow(resource: Resource, id: string, request: ApiReq
     select ${resource.select} from ${resource.from}
     where m.id = ${id}::uuid ${resource.only ? sql`and ${resource.only}` : raw('')} ${scope ? sql`and ${scope}` : raw('')}`);
   return row;
+}
+
+/** Those of the ids that are of rows of the resource which the caller may see. */
+export async function visibleIds(resource: Resource, ids: readonly string[], request: ApiRequest): Promise<string[]> {
+  const scope = await request.access.scope(callerOf(request), permissionOf(resource, 'view'));
+  const rows = await request.services.db.query<{ id: string }>(sql`
+    select m.id from ${resource.from}
+    where m.id = any(${ids}::uuid[]) ${resource.only ? sql`and ${resource.only}` : raw('')} ${scope ? sql`and ${scope}` : raw('')}`);
+  return rows.map((row) => row.id);
 }
 
 /** The row that a path's values address. Throws NotFoundError in the recorded words. */
@@ -51,6 +60,12 @@ export async function resolveReference(
   if (!resource || !row) throw new ValidationError({ [field]: ['Invalid hyperlink - Object does not exist.'] });
   return { resource, row };
 }
+
+/** What is said of a text in a place where hrefs and PRNs of any resource are taken. */
+export const noReference = (value: string): string =>
+  value.startsWith('/') || /^https?:/.test(value) || !value.includes(':')
+    ? `URI not valid: ${value}`
+    : `Not a valid PRN: ${value}, must start with 'prn:'`;
 
 /** What is said of a text that names nothing: one that looks like a path, like a PRN, or like neither. */
 export function noMatch(value: string): string {

@@ -5,6 +5,7 @@ import { RequestRefusedError } from '../../kit/errors.ts';
 import { conditionFilter, type Filter, FilterError, listFilter } from '../../kit/filters.ts';
 import { labelFilter } from '../../kit/labels.ts';
 import { isUuid, parseReference } from '../../kit/names.ts';
+import { noReference } from '../../kit/references.ts';
 
 /** A version of a repository, by the two columns that name it. */
 interface VersionKey {
@@ -12,12 +13,7 @@ interface VersionKey {
   readonly number: number;
 }
 
-const refuse = (value: string): RequestRefusedError =>
-  new RequestRefusedError(
-    value.startsWith('/') || /^https?:/.test(value) || !value.includes(':')
-      ? `URI not valid: ${value}`
-      : `Not a valid PRN: ${value}, must start with 'prn:'`,
-  );
+const refuse = (value: string): RequestRefusedError => new RequestRefusedError(noReference(value));
 
 /** The id of the content that an href or PRN names. Throws RequestRefusedError for anything else. */
 export function contentId(value: string, request: ApiRequest): string {

@@ -5,13 +5,14 @@ import type { Columns, Field, Fields, ResolveInput, Row, Store } from '../../kit
 import { ValidationError } from '../../kit/errors.ts';
 import { booleanFilter, conditionFilter, type Filter, FilterError, listFilter, NAME_LOOKUPS } from '../../kit/filters.ts';
 import { labelFilter } from '../../kit/labels.ts';
-import { collectionOf, isUuid, parseReference, prnOf } from '../../kit/names.ts';
+import { collectionOf, isUuid, prnOf } from '../../kit/names.ts';
 import { visibleRow } from '../../kit/references.ts';
 import { timeFields } from '../../kit/serialize.ts';
 import { type TableStoreOptions, tableStore } from '../../kit/store.ts';
 import { bool, described, labels, reference, text } from '../../kit/wire.ts';
 import { contentId } from '../content/content-filters.ts';
 import { contentRedirectGuard } from '../content-guards/content-redirect.ts';
+import { namedVersion } from '../repositories/named-version.ts';
 import { versionHref } from '../repositories/version-response.ts';
 
 const MISSING = 'Invalid hyperlink - Object does not exist.';
@@ -27,28 +28,10 @@ const resolveRepository = async (value: unknown, { request }: ResolveInput): Pro
   return { repository_id: row.id };
 };
 
-const resolveVersion = async (value: unknown, { request }: ResolveInput): Promise<Columns> => {
-  if (value === null) return { repository_version_id: null };
-  const named = parseReference(String(value));
-  const [row] =
-    named?.by === 'href' && named.version !== undefined
-      ? await request.services.db.query<{ id: string; repository_id: string; pulp_type: string }>(sql`
-          select v.id, v.repository_id, r.pulp_type from repository_version v join repository r on r.id = v.repository_id
-          where v.repository_id = ${named.id}::uuid and v.number = ${named.version}::int`)
-      : named?.by === 'prn' && named.type === 'core.repositoryversion' && isUuid(named.id)
-        ? await request.services.db.query<{ id: string; repository_id: string; pulp_type: string }>(sql`
-          select v.id, v.repository_id, r.pulp_type from repository_version v join repository r on r.id = v.repository_id where v.id = ${named.id}::uuid`)
-        : [];
-  const repository =
-    row &&
-    (await visibleRow(
-      request.services.catalog.resource(`repositories/${row.pulp_type.replace('.', '/')}`),
-      row.repository_id,
-      request,
-    ));
-  if (!row || !repository) throw new ValidationError({ repository_version: [MISSING] });
-  return { repository_version_id: row.id };
-};
+const resolveVersion = async (value: unknown, { request }: ResolveInput): Promise<Columns> =>
+  value === null
+    ? { repository_version_id: null }
+    : { repository_version_id: (await namedVersion('repository_version', String(value), request)).id };
 
 const guardHref = (row: Row): string | null =>
   row.content_guard_id ? `${collectionOf('contentguards', row.guard_type as string)}${row.content_guard_id}/` : null;

@@ -1,6 +1,8 @@
-import { defineRepository, syncAction, versionsOf } from '../../../core/plugin-api.ts';
+import { defineRepository, modifyAction, syncAction, versionsOf } from '../../../core/plugin-api.ts';
 import { bool } from '../../../kit/wire.ts';
+import { modifyContent } from '../tasks/modify.ts';
 import { synchronize } from '../tasks/sync.ts';
+import { importAllAction, importCommitsAction } from './import-actions.ts';
 import { ostreeRemote } from './remote.ts';
 
 /** Mirrors the upstream into a new version (spec: OSTree, sync). */
@@ -14,6 +16,13 @@ const sync = syncAction({
     remote_id: remote.id,
     mirror: body.mirror as boolean,
   }),
+});
+
+/** Adds and removes units (spec: OSTree, modify). */
+const modify = modifyAction({
+  repositoryType: 'ostree.ostreerepository',
+  pulpType: 'ostree.ostree',
+  task: modifyContent,
 });
 
 /** A repository of OSTree commits. */
@@ -31,7 +40,7 @@ export const ostreeRepository = defineRepository({
       description: 'Whether imports make static deltas from parents to their commits.',
     },
   },
-  actions: { sync },
+  actions: { sync, modify, import_all: importAllAction, import_commits: importCommitsAction },
   detail: { table: 'ostree_repository', columns: ['compute_delta'] },
 });
 

@@ -1,19 +1,42 @@
-import { z } from 'zod';
-import { defineTask } from '../../../kit/define-task.ts';
+import { type ModifyArgs, modifyArgs, refuseOverwrite, versionHref } from '../../../core/plugin-api.ts';
+import { sql } from '../../../db/sql.ts';
+import { defineTask, type TaskContext } from '../../../kit/define-task.ts';
+import { versionPrn } from '../../../kit/names.ts';
+import { UNIQUE_IN_VERSION } from '../content/content-tables.ts';
+import { modificationOf, type StartingPoint } from '../content/modification.ts';
+import { publishOstreeVersion } from '../content/publish-version.ts';
 
-/**
- * Adds and removes units (spec: OSTree, modify). `remove`: ids, or all that is there. With `overwrite` off, a unit that would take
- * another's place fails the task. Result: null.
- */
+/** Adds and removes units (spec: OSTree, modify). Result: null. */
 export const modifyContent = defineTask({
   name: 'pulp_ostree.app.tasks.modifying.modify_content',
-  args: z.strictObject({
-    repository_id: z.uuid(),
-    add: z.array(z.uuid()),
-    remove: z.union([z.literal('*'), z.array(z.uuid())]),
-    base_version_id: z.uuid().nullable(),
-    overwrite: z.boolean(),
-  }),
+  args: modifyArgs,
   rerun: true,
-  run: () => Promise.reject(new Error('OSTree repositories cannot be modified yet')),
+  run: modify,
 });
+
+async function modify(asked: ModifyArgs, context: TaskContext): Promise<null> {
+  const { db } = context.services;
+  const { change, kept } = await modificationOf(db, await startingPoint(asked, context), asked);
+  if (!asked.overwrite) await refuseOverwrite(db, asked.add, kept, UNIQUE_IN_VERSION);
+  const version = await publishOstreeVersion(context, {
+    repository_id: asked.repository_id,
+    change,
+    ...(asked.base_version_id === null ? {} : { base_version_id: asked.base_version_id }),
+  });
+  if (version) context.created(versionHref('ostree.ostree', asked.repository_id, version.number), versionPrn(version.id));
+  return null;
+}
+
+async function startingPoint(
+  { repository_id, base_version_id }: ModifyArgs,
+  { services: { db } }: TaskContext,
+): Promise<StartingPoint> {
+  const [start] = await db.query<StartingPoint>(
+    base_version_id === null
+      ? sql`select repository_id, number, true as latest from repository_version
+          where repository_id = ${repository_id}::uuid order by number desc limit 1`
+      : sql`select repository_id, number, false as latest from repository_version where id = ${base_version_id}::uuid`,
+  );
+  if (!start) throw new Error('The repository, or the version to start from, was deleted before the task ran.');
+  return start;
+}
