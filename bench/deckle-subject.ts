@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ChildServer, freePort, startServer } from './child-server.ts';
 import { type ProcessGroup, processTree } from './process-usage.ts';
-import { PulpApiMirror } from './pulp-api-subject.ts';
+import { CONTAINER, type MirrorKind, PulpApiMirror } from './pulp-api-subject.ts';
 import type { Mirrored, Subject } from './subject.ts';
 
 const BUILT = fileURLToPath(new URL('../dist', import.meta.url));
@@ -16,12 +16,14 @@ export class DeckleSubject implements Subject {
   readonly #upstreamUrl: string;
   readonly #profiles: string | undefined;
   readonly #program: string;
+  readonly #kind: MirrorKind;
   #server: ChildServer | null = null;
   #mirror: PulpApiMirror | null = null;
   #origin = '';
 
   /** With `profiles` each of its processes and threads leaves a CPU profile in that folder when it ends. */
-  constructor(workFolder: string, upstreamUrl: string, profiles?: string) {
+  constructor(workFolder: string, upstreamUrl: string, profiles?: string, kind = CONTAINER) {
+    this.#kind = kind;
     this.#workFolder = workFolder;
     this.#upstreamUrl = upstreamUrl;
     this.#profiles = profiles;
@@ -74,6 +76,7 @@ export class DeckleSubject implements Subject {
       credentials: DECKLE_CREDENTIALS,
       group: this.group,
       pollMs: 10,
+      kind: this.#kind,
     });
   }
 

@@ -7,6 +7,11 @@ import { COPY_TOOLS, CopySubject, REGISTRY_PROGRAM } from './copy-subject.ts';
 import { DECKLE_CREDENTIALS, DeckleSubject } from './deckle-subject.ts';
 import { describeMachine } from './machine.ts';
 import { brief, type Measurement } from './measurement.ts';
+import { OSTREE_WORKLOADS, type OstreeBenchOptions, runOstreeBench } from './ostree-bench.ts';
+import { OstreeSubject } from './ostree-subject.ts';
+import { BenchOstreeUpstream } from './ostree-upstream.ts';
+import type { OstreeWorkload } from './ostree-upstream-process.ts';
+import { OSTREE } from './pulp-api-subject.ts';
 import { type PulpOptions, PulpSubject, pulpSession } from './pulp-subject.ts';
 import { type RestTarget, restReport, runRestBench } from './rest-bench.ts';
 import type { Subject } from './subject.ts';
@@ -15,16 +20,18 @@ import { syncReport } from './sync-report.ts';
 import { BenchUpstream } from './upstream.ts';
 import { WORKLOADS, type WorkloadName } from './workload.ts';
 
-const USAGE = `npm run bench -- [sync|versions|rest ...] [options]
+const USAGE = `npm run bench -- [sync|versions|rest|ostree ...] [options]
 
   sync       mirroring: first sync, no change, one changed tag, second repository
   versions   whether version 100 costs what version 2 does
   rest       requests a second of the REST API at 16 clients
+  ostree     mirroring of OSTree repositories beside \`ostree pull --mirror\`: first sync, no change, second repository
   (all of them when none is named)
 
   --rounds N           rounds, 3 by default
   --quick              small sizes, one round: to see that it works
   --work a,b           workloads of sync: ${WORKLOADS.join(', ')}
+  --ostree-work a,b    workloads of ostree: ${Object.keys(OSTREE_WORKLOADS).join(', ')}
   --subjects a,b       deckle, pulp, ${COPY_TOOLS.join(', ')}; deckle, crane and regsync by default
   --pulp               adds a Pulp that runs on this machine
   --pulp-url URL       where it is; or PULP_URL; http://127.0.0.1:24900 by default
@@ -36,6 +43,7 @@ const USAGE = `npm run bench -- [sync|versions|rest ...] [options]
   --keep               keep bench/work afterwards
 `;
 
+const PARTS = ['sync', 'versions', 'rest', 'ostree'] as const;
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 
 async function main(): Promise<void> {
@@ -46,6 +54,7 @@ async function main(): Promise<void> {
       rounds: { type: 'string', default: '3' },
       quick: { type: 'boolean', default: false },
       work: { type: 'string', default: WORKLOADS.join(',') },
+      'ostree-work': { type: 'string', default: Object.keys(OSTREE_WORKLOADS).join(',') },
       subjects: { type: 'string', default: 'deckle,crane,regsync' },
       pulp: { type: 'boolean', default: false },
       'pulp-url': { type: 'string', default: process.env.PULP_URL ?? 'http://127.0.0.1:24900' },
@@ -61,8 +70,8 @@ async function main(): Promise<void> {
     process.stdout.write(USAGE);
     return;
   }
-  const parts = positionals.length === 0 ? ['sync', 'versions', 'rest'] : positionals;
-  const unknown = parts.find((part) => !['sync', 'versions', 'rest'].includes(part));
+  const parts = positionals.length === 0 ? PARTS : positionals;
+  const unknown = parts.find((part) => !PARTS.some((known) => known === part));
   if (unknown !== undefined) throw new Error(`There is no bench called ${unknown}\n\n${USAGE}`);
   const [username = '', password = ''] = values['pulp-user'].split(':');
   const pulp = { origin: values['pulp-url'], username, password, processes: new RegExp(values['pulp-processes']) };
@@ -113,6 +122,13 @@ async function main(): Promise<void> {
       Object.assign(results, { rest: measured });
       print(restReport(measured));
     }
+    if (parts.includes('ostree')) {
+      const works = values['ostree-work'].split(',').map(ostreeWorkload);
+      const profile = values.profile && resolve(values.profile);
+      const measured = await ostreeBench(workFolder, values.pulp ? pulp : null, { ...common, works, profile });
+      Object.assign(results, { ostree: measured });
+      print(syncReport(measured, ['ostree', 'deckle', 'pulp']));
+    }
     print(`Numbers: ${writeResults(results, values.name)}`);
   } finally {
     upstream.stop();
@@ -124,6 +140,41 @@ function workloadName(text: string): WorkloadName {
   const found = WORKLOADS.find((name) => name === text);
   if (found === undefined) throw new Error(`There is no workload called ${text}; there are ${WORKLOADS.join(', ')}`);
   return found;
+}
+
+function ostreeWorkload(text: string): OstreeWorkload {
+  if (text === 'medium' || text === 'large') return text;
+  throw new Error(`There is no OSTree workload called ${text}; there are ${Object.keys(OSTREE_WORKLOADS).join(', ')}`);
+}
+
+async function ostreeBench(
+  workFolder: string,
+  pulp: PulpOptions | null,
+  {
+    works,
+    profile,
+    ...options
+  }: Omit<OstreeBenchOptions, 'upstream' | 'subjects' | 'workloads'> & {
+    works: readonly OstreeWorkload[];
+    profile: string | undefined;
+  },
+): Promise<Measurement[]> {
+  const absent = missing('ostree');
+  if (absent) throw new Error(`The ostree bench needs the program: ${absent}`);
+  const folder = join(workFolder, 'ostree');
+  const served = join(folder, 'upstream');
+  mkdirSync(served, { recursive: true });
+  const upstream = await BenchOstreeUpstream.start(served);
+  try {
+    const subjects = [
+      new OstreeSubject(folder, upstream.url),
+      new DeckleSubject(folder, upstream.url, profile, OSTREE),
+      ...(pulp ? [new PulpSubject(pulp, upstream.url, OSTREE)] : []),
+    ];
+    return await runOstreeBench({ ...options, upstream, subjects, workloads: works });
+  } finally {
+    upstream.stop();
+  }
 }
 
 function subjectsOf(

@@ -9,6 +9,35 @@ const repositoryShape = z.object({ latest_version_href: z.string() });
 const versionShape = z.object({ content_summary: z.object({ present: z.record(z.string(), z.object({ count: z.number() })) }) });
 const statusShape = z.object({ versions: z.array(z.object({ component: z.string(), version: z.string() })) });
 
+/** What is mirrored: how it is called in the API, and where its upstream is. */
+export interface MirrorKind {
+  /** `container/container` */
+  readonly endpoint: string;
+  readonly repository: Readonly<Record<string, unknown>>;
+  remote(upstreamUrl: string, upstreamRepository: string): Readonly<Record<string, unknown>>;
+  /** From the counts of a version by content type. */
+  held(count: (type: string) => number): Partial<Expected>;
+}
+
+export const CONTAINER: MirrorKind = {
+  endpoint: 'container/container',
+  repository: {},
+  remote: (url, upstream_name) => ({ url, upstream_name }),
+  held: (count) => ({
+    tags: count('container.tag'),
+    manifests: count('container.manifest'),
+    blobs: count('container.blob'),
+  }),
+};
+
+export const OSTREE: MirrorKind = {
+  endpoint: 'ostree/ostree',
+  // Static deltas are not what is measured.
+  repository: { compute_delta: false },
+  remote: (url, repository) => ({ url: `${url}${repository}/` }),
+  held: (count) => ({ refs: count('ostree.refs'), objects: count('ostree.object') }),
+};
+
 /** The part that Deckle and Pulp have in common: one REST API. */
 export class PulpApiMirror {
   readonly client: RestClient;
@@ -16,14 +45,23 @@ export class PulpApiMirror {
   readonly #upstreamUrl: string;
   readonly #group: ProcessGroup;
   readonly #pollMs: number;
+  readonly #kind: MirrorKind;
   readonly #repositories = new Map<string, { repository: string; remote: string }>();
 
-  constructor(options: { origin: string; upstreamUrl: string; credentials: Credentials; group: ProcessGroup; pollMs: number }) {
+  constructor(options: {
+    origin: string;
+    upstreamUrl: string;
+    credentials: Credentials;
+    group: ProcessGroup;
+    pollMs: number;
+    kind: MirrorKind;
+  }) {
     this.client = new RestClient(options.origin, options.credentials);
     this.#origin = options.origin;
     this.#upstreamUrl = options.upstreamUrl;
     this.#group = options.group;
     this.#pollMs = options.pollMs;
+    this.#kind = options.kind;
   }
 
   /** Versions that `/status/` names. */
@@ -48,12 +86,15 @@ export class PulpApiMirror {
   async resourcesFor(upstreamRepository: string, name: string): Promise<{ repository: string; remote: string }> {
     const known = this.#repositories.get(name);
     if (known !== undefined) return known;
+    const { endpoint } = this.#kind;
+    const settings = this.#kind.remote(this.#upstreamUrl, upstreamRepository);
     const remote = await this.client.post(
-      '/pulp/api/v3/remotes/container/container/',
-      { name, url: this.#upstreamUrl, upstream_name: upstreamRepository, policy: 'immediate' },
+      `/pulp/api/v3/remotes/${endpoint}/`,
+      { name, policy: 'immediate', ...settings },
       created,
     );
-    const repository = await this.client.post('/pulp/api/v3/repositories/container/container/', { name }, created);
+    const body = { name, ...this.#kind.repository };
+    const repository = await this.client.post(`/pulp/api/v3/repositories/${endpoint}/`, body, created);
     const made = { repository: repository.pulp_href, remote: remote.pulp_href };
     this.#repositories.set(name, made);
     return made;
@@ -71,10 +112,9 @@ export class PulpApiMirror {
   }
 
   /** Units that the latest version of a repository holds. */
-  async held(repository: string): Promise<Expected> {
+  async held(repository: string): Promise<Partial<Expected>> {
     const { latest_version_href } = await this.client.get(repository, repositoryShape);
     const { present } = (await this.client.get(latest_version_href, versionShape)).content_summary;
-    const count = (type: string) => present[`container.${type}`]?.count ?? 0;
-    return { tags: count('tag'), manifests: count('manifest'), blobs: count('blob') };
+    return this.#kind.held((type) => present[type]?.count ?? 0);
   }
 }

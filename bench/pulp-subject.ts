@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Credentials } from '../src/demo/rest-client.ts';
 import { type ProcessGroup, processesLike } from './process-usage.ts';
-import { PulpApiMirror } from './pulp-api-subject.ts';
+import { CONTAINER, type MirrorKind, PulpApiMirror } from './pulp-api-subject.ts';
 import type { Mirrored, Subject } from './subject.ts';
 
 /** How to reach a Pulp that runs on this machine. */
@@ -18,10 +18,12 @@ export class PulpSubject implements Subject {
   readonly name = 'pulp';
   readonly #options: PulpOptions;
   readonly #upstreamUrl: string;
+  readonly #kind: MirrorKind;
   readonly #prefix = `bench-${randomBytes(4).toString('hex')}`;
   #mirror: PulpApiMirror | null = null;
 
-  constructor(options: PulpOptions, upstreamUrl: string) {
+  constructor(options: PulpOptions, upstreamUrl: string, kind = CONTAINER) {
+    this.#kind = kind;
     this.#options = options;
     this.#upstreamUrl = upstreamUrl;
   }
@@ -47,6 +49,7 @@ export class PulpSubject implements Subject {
       group: this.group,
       // Asking is dear there: ten requests a second would be a quarter of what its API can do.
       pollMs: 250,
+      kind: this.#kind,
     });
   }
 

@@ -57,7 +57,7 @@ export async function runSyncBench(options: SyncBenchOptions): Promise<Measureme
   return measurements;
 }
 
-function rotated<T>(items: readonly T[], by: number): T[] {
+export function rotated<T>(items: readonly T[], by: number): T[] {
   const at = by % items.length;
   return [...items.slice(at), ...items.slice(0, at)];
 }
@@ -123,10 +123,10 @@ class SubjectRound {
   }
 }
 
-function difference(expected: Partial<Expected>, held: Partial<Expected> | null): string | null {
+/** What a mirror has too many or too few of; null where it is as it must be. */
+export function difference(expected: Partial<Expected>, held: Partial<Expected> | null): string | null {
   if (held === null) return null;
-  const kinds = ['tags', 'manifests', 'blobs'] as const;
-  const wrong = kinds.filter((kind) => expected[kind] !== undefined && held[kind] !== undefined && expected[kind] !== held[kind]);
+  const wrong = Object.keys(expected).filter((kind) => held[kind] !== undefined && expected[kind] !== held[kind]);
   return wrong.length === 0 ? null : wrong.map((kind) => `${held[kind]} ${kind} in place of ${expected[kind]}`).join(', ');
 }
 

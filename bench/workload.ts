@@ -10,12 +10,8 @@ export interface Workload {
   changed(number: number): ImageContent;
 }
 
-/** How many units a repository holds once it was mirrored. */
-export interface Expected {
-  tags: number;
-  manifests: number;
-  blobs: number;
-}
+/** How many units a repository holds once it was mirrored, by kind: `tags`, `objects`, … */
+export type Expected = Record<string, number>;
 
 export const WORKLOADS = ['tags', 'indexes', 'big', 'tags-5000'] as const;
 export type WorkloadName = (typeof WORKLOADS)[number];
@@ -46,7 +42,7 @@ export function workloadOf(name: WorkloadName, seed: string, quick: boolean): Wo
 }
 
 /** What a mirror of the workload must hold. */
-export function expectedOf(workload: Workload): Expected {
+export function expectedOf(workload: Workload): { tags: number; manifests: number; blobs: number } {
   const manifests = new Set<string>();
   const blobs = new Set<string>();
   const visit = (image: ImageContent) => {

@@ -38,15 +38,15 @@ export async function ostree(repository: string, ...args: readonly string[]): Pr
   return stdout;
 }
 
-/** Makes a repository of a kind in `folder`, which is made too and has to be empty. */
-export async function ostreeFixture(kind: FixtureKind, folder: string): Promise<OstreeFixture> {
+/** Makes a repository of a kind in `folder`, which is made too and has to be empty. Another `seed` gives `medium` and `large` other contents. */
+export async function ostreeFixture(kind: FixtureKind, folder: string, seed = 0): Promise<OstreeFixture> {
   const work = await mkdtemp(join(tmpdir(), 'deckle-tree-'));
   try {
     const tree = join(work, 'tree');
     await mkdir(tree);
     await mkdir(folder, { recursive: true });
     await ostree(folder, 'init', '--mode=archive', ...(kind === 'collection' ? ['--collection-id=org.example.Main'] : []));
-    const publicKey = await MAKERS[kind]({ folder, tree, work });
+    const publicKey = await MAKERS[kind]({ folder, tree, work, seed });
     return { path: folder, refs: await refsOf(folder), publicKey };
   } finally {
     await rm(work, { recursive: true, force: true });
@@ -59,6 +59,7 @@ interface Making {
   readonly tree: string;
   /** For what is needed beside it. */
   readonly work: string;
+  readonly seed: number;
 }
 
 const MAKERS: Readonly<Record<FixtureKind, (making: Making) => Promise<string | undefined>>> = {
@@ -103,23 +104,24 @@ async function makeEdge(making: Making): Promise<undefined> {
 }
 
 async function makeMedium(making: Making): Promise<undefined> {
-  const { folder, tree } = making;
+  const { folder, tree, seed } = making;
   const size = { least: 100, most: 8000, perFolder: 50 };
-  await writeMany(join(tree, 'usr'), { count: 1500, seed: 1, ...size });
+  await writeMany(join(tree, 'usr'), { count: 1500, seed: 1000 * seed + 1, ...size });
   await commit(making, 'os/stable', 'm1', '2024-03-01');
-  await writeMany(join(tree, 'usr'), { count: 120, seed: 2, ...size });
+  await writeMany(join(tree, 'usr'), { count: 120, seed: 1000 * seed + 2, ...size });
   await commit(making, 'os/stable', 'm2', '2024-03-02');
-  await writeMany(join(tree, 'extra'), { count: 120, seed: 3, ...size });
+  await writeMany(join(tree, 'extra'), { count: 120, seed: 1000 * seed + 3, ...size });
   await commit(making, 'os/stable', 'm3', '2024-03-03');
-  await writeMany(join(tree, 'beta'), { count: 120, seed: 4, ...size });
+  await writeMany(join(tree, 'beta'), { count: 120, seed: 1000 * seed + 4, ...size });
   await commit(making, 'os/beta', 'b1', '2024-03-04');
-  await writeMany(join(tree, 'dev'), { count: 100, seed: 5, ...size });
+  await writeMany(join(tree, 'dev'), { count: 100, seed: 1000 * seed + 5, ...size });
   await commit(making, 'os/devel', 'd1', '2024-03-05');
   await ostree(folder, 'summary', '--update');
 }
 
 async function makeLarge(making: Making): Promise<undefined> {
-  await writeMany(join(making.tree, 'usr'), { count: 19_600, seed: 9, least: 100, most: 4000, perFolder: 60 });
+  const seed = 1000 * making.seed + 9;
+  await writeMany(join(making.tree, 'usr'), { count: 19_600, seed, least: 100, most: 4000, perFolder: 60 });
   await commit(making, 'os/large', 'l1', '2024-04-01');
   await ostree(making.folder, 'summary', '--update');
 }
