@@ -21,6 +21,7 @@ export class Flight {
   readonly #file: FileHandle;
   readonly #onDeserted: () => void;
   #written = 0;
+  #whole = false;
   #ended = false;
   #error: unknown;
   #readers = 0;
@@ -42,8 +43,8 @@ export class Flight {
   }
 
   /**
-   * Writes the body to the file and answers its checksums. Throws what the body or the file throws. `end` has to follow, in the second case
-   * after `fail`.
+   * Writes the body to the file and answers its checksums; readers end when they have read it all. Throws what the body or the file
+   * throws. `end` has to follow, in the second case after `fail`.
    */
   async fill(body: AsyncIterable<Uint8Array>, checksums: readonly ChecksumName[]): Promise<Record<ChecksumName, string>> {
     const hashes = checksums.map((name) => [name, createHash(name)] as const);
@@ -53,6 +54,8 @@ export class Flight {
       this.#written += chunk.byteLength;
       this.#wake();
     }
+    this.#whole = true;
+    this.#wake();
     return Object.fromEntries(hashes.map(([name, hash]) => [name, hash.digest('hex')])) as Record<ChecksumName, string>;
   }
 
@@ -60,10 +63,14 @@ export class Flight {
     return this.#written;
   }
 
-  /** Nothing more comes: readers end when they have read it all, and the file is closed when they have. */
+  /** Whether the body is all there, and right. */
+  get whole(): boolean {
+    return this.#whole;
+  }
+
+  /** Nobody begins to read any more: the file is closed when those who do have read it all. */
   end(): Promise<void> {
     this.#ended = true;
-    this.#wake();
     return this.#closeWhenIdle();
   }
 
@@ -82,14 +89,14 @@ export class Flight {
       if (!over) {
         over = true;
         this.#readers -= 1;
-        if (this.#readers === 0 && !this.#ended) this.#onDeserted();
+        if (this.#readers === 0 && !this.#whole) this.#onDeserted();
         this.#wake();
         await this.#closeWhenIdle();
       }
       return { done: true, value: undefined };
     };
     const next = async (): Promise<IteratorResult<Buffer, undefined>> => {
-      while (!over && this.#error === undefined && at === this.#written && !this.#ended) {
+      while (!over && this.#error === undefined && at === this.#written && !this.#whole) {
         await new Promise<void>((wake) => this.#waiting.push(wake));
       }
       if (over || (this.#error === undefined && at === this.#written)) return leave();

@@ -72,8 +72,8 @@ export class OnDemandArtifacts {
 
   /**
    * The bytes as they come from one of the content's remotes; whoever asks meanwhile shares the fetch. They are stored when they
-   * are whole, unless the remote's policy is `streamed`. 'stored': somebody has stored them meanwhile. Throws
-   * UnavailableArtifactError.
+   * are whole, which no client waits for, unless the remote's policy is `streamed`. 'stored': somebody has stored them meanwhile.
+   * Throws UnavailableArtifactError.
    */
   async open(wanted: WantedArtifact): Promise<OpenArtifact | 'stored'> {
     const flight = this.#flights.get(wanted.content_id) ?? (await this.#start(wanted.content_id, () => this.#begin(wanted)));
@@ -144,10 +144,14 @@ export class OnDemandArtifacts {
         await this.#record(fetch, flight.written, checksums);
       }
     } catch (error) {
-      this.#cool(wanted, source, error);
-      stream.body.destroy();
-      flight.fail(error);
-      log.warn({ err: error, name: wanted.name, remote_id: source.remote_id }, 'content on demand broke off; nothing stored');
+      const facts = { err: error, name: wanted.name, remote_id: source.remote_id };
+      if (flight.whole) log.error(facts, 'content on demand was passed on and could not be stored');
+      else {
+        this.#cool(wanted, source, error);
+        stream.body.destroy();
+        flight.fail(error);
+        log.warn(facts, 'content on demand broke off; nothing stored');
+      }
     } finally {
       this.#flights.delete(wanted.content_id);
       await flight.end();

@@ -95,6 +95,20 @@ it('fetches a file once for all who ask, stores it, and serves it from the stora
   await cleanedUp();
 });
 
+it('keeps no client waiting until the file is stored', async () => {
+  for (const served of [await serve(small()), await serve(large())]) {
+    await app.services.db.transaction(async (tx) => {
+      await tx.query(sql`
+        select from content c join ostree_object o on o.id = c.id where o.checksum = ${served.checksum} for update of c`);
+      assert.ok((await served.ask()).body.equals(served.bytes));
+      assert.ok((await served.ask()).body.equals(served.bytes));
+      assert.equal(await served.stored(), undefined);
+    });
+    await eventually('the file to be stored', async () => (await served.stored()) !== undefined);
+    assert.equal(upstream.count(served.path), 1);
+  }
+});
+
 it('answers HEAD without asking the upstream', async () => {
   const served = await serve(small());
   assert.equal((await served.ask({ method: 'HEAD' })).status, 200);
