@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import { access } from '../core/access/authorize.ts';
 import { dispatch } from '../core/tasks/dispatch.ts';
@@ -6,6 +7,7 @@ import type { ApiRequest, Caller } from '../kit/api.ts';
 import { NotAcceptableError, NotAuthenticatedError } from '../kit/errors.ts';
 import type { BindRequest } from '../kit/routes.ts';
 import type { Services } from '../kit/services.ts';
+import { multipartParts } from './multipart-parts.ts';
 
 const FORM = /^(application\/x-www-form-urlencoded|multipart\/form-data)\b/i;
 
@@ -46,7 +48,9 @@ export function bindRequest(services: Services, authenticator: Authenticator): B
       path: at < 0 ? request.url : request.url.slice(0, at),
       params: request.params as Record<string, string>,
       query: queryOf(request),
-      body: request.body,
+      ...(request.body instanceof Readable
+        ? { body: undefined, parts: multipartParts(String(request.headers['content-type']), request.body) }
+        : { body: request.body }),
       form: FORM.test(request.headers['content-type'] ?? ''),
       dispatch: (definition, args, locks) =>
         dispatch(services, definition, args, {

@@ -1,6 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError } from '../kit/errors.ts';
 import { sendJson } from '../kit/routes.ts';
+import { StorageFullError } from '../storage/storage.ts';
 
 const detail = (message: string) => ({ detail: message });
 
@@ -28,6 +29,8 @@ function answerOf(error: Error & { code?: string; statusCode?: number }): Answer
       body: detail('The database is not reachable at the moment. Please try again.'),
       headers: { 'retry-after': '2' },
     };
+  if (error instanceof StorageFullError)
+    return { status: 507, body: detail('The storage has no space left: nothing was stored. The log of the server tells more.') };
   if (error.code === '57014')
     return { status: 400, body: { errors: ['The filter took too long to evaluate; use a simpler pattern.'] } };
   if (error.code === '2201B') return { status: 400, body: { errors: ['The regular expression of a filter is not valid.'] } };

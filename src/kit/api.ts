@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { z } from 'zod';
 import type { Sql } from '../db/sql.ts';
 import type { DispatchOptions, TaskDefinition } from './define-task.ts';
@@ -24,6 +25,11 @@ export interface Access {
   scope(caller: Caller, permission: string): Promise<Sql | undefined>;
 }
 
+/** A part of a multipart form. A file's bytes come once, and are to be read before the next part is asked for. */
+export type FormPart =
+  | { readonly kind: 'field'; readonly name: string; readonly value: string }
+  | { readonly kind: 'file'; readonly name: string; readonly bytes: Readable };
+
 /** A request, parsed as far as HTTP goes; what handlers are given. */
 export interface ApiRequest {
   readonly services: Services;
@@ -37,6 +43,8 @@ export interface ApiRequest {
   readonly params: Readonly<Record<string, string>>;
   readonly query: Readonly<Record<string, readonly string[]>>;
   readonly body: unknown;
+  /** In place of a body, of a multipart form that is sent to an operation which takes files: its parts as they arrive. */
+  readonly parts?: AsyncIterable<FormPart>;
   /** The body came as a form: lists and objects arrive as text. */
   readonly form: boolean;
   dispatch<Args extends z.ZodType>(
@@ -88,6 +96,8 @@ export interface Operation {
   readonly plugin: string;
   readonly parameters: readonly Parameter[];
   readonly body?: { readonly component: Component; readonly mediaTypes: readonly string[] };
+  /** Multipart forms are handed to the handler unread: they carry files. */
+  readonly takesFiles?: true;
   /** Status -> what the document says of it; the first 2xx is the usual one. */
   readonly responses: readonly {
     readonly status: number;

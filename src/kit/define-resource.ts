@@ -69,6 +69,8 @@ export interface Action {
   readonly on?: 'collection';
   readonly summary: string;
   readonly body?: { readonly component: string; readonly fields: Fields; readonly patched?: true };
+  /** Takes a form with files, in place of JSON; `run` reads it itself. */
+  readonly takesFiles?: true;
   /** Further documented answers, such as 409. */
   readonly responses: readonly { readonly status: number; readonly component?: Component }[];
   readonly permission: string;

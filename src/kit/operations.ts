@@ -11,6 +11,7 @@ import { addressedRow } from './references.ts';
 import { serialize, wantedFields } from './serialize.ts';
 
 const FORMS = ['application/json', 'application/x-www-form-urlencoded', 'multipart/form-data'];
+const FILE_FORMS = ['multipart/form-data', 'application/x-www-form-urlencoded'];
 const STRINGS = { type: 'array', items: { type: 'string' } };
 const METHODS: Record<Verb, Method> = {
   list: 'get',
@@ -228,10 +229,11 @@ function actionOperation(resource: Resource, place: Place, name: string, action:
       ? {
           body: {
             component: requestComponent(action.body.component, action.body.fields, action.body.patched),
-            mediaTypes: FORMS,
+            mediaTypes: action.takesFiles ? FILE_FORMS : FORMS,
           },
         }
       : {}),
+    ...(action.takesFiles ? { takesFiles: true as const } : {}),
     responses: action.responses,
     permission: permissionOf(resource, action.permission),
     handler: (request) => runAction(resource, action, request),
@@ -242,9 +244,10 @@ async function runAction(resource: Resource, action: Action, request: ApiRequest
   const permission = permissionOf(resource, action.permission);
   const row = action.on === 'collection' ? { id: '' } : await addressedRow(resource, request);
   await request.access.check(callerOf(request), permission, action.on === 'collection' ? undefined : row);
-  const body = action.body
-    ? parseBody(request.body, { fields: action.body.fields, partial: action.body.patched === true, form: request.form })
-    : {};
+  const body =
+    action.body && !action.takesFiles
+      ? parseBody(request.body, { fields: action.body.fields, partial: action.body.patched === true, form: request.form })
+      : {};
   return action.run({ request, row, body });
 }
 

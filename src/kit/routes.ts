@@ -14,6 +14,7 @@ export type FastPath = (request: IncomingMessage, response: ServerResponse) => b
 /** Makes a handler's request out of an HTTP one: authenticates where the operation is not open, reads the body. */
 export type BindRequest = (request: FastifyRequest, open: boolean) => Promise<ApiRequest>;
 
+const FILE_FORM = 'multipart/form-data';
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 
 /** JSON as bytes: of text the framework would make `application/json; charset=utf-8`, which clients of Pulp do not expect. */
@@ -40,7 +41,13 @@ export function registerOperations(app: FastifyInstance, operations: readonly Op
   for (const operation of operations) {
     for (const url of [operation.url, ...(operation.aliases ?? [])]) byUrl.set(url, [...(byUrl.get(url) ?? []), operation]);
   }
-  for (const [url, here] of byUrl) registerUrl(app, url, here, bind);
+  const takesFiles = (here: readonly Operation[]) => here.some((operation) => operation.takesFiles);
+  for (const [url, here] of byUrl) if (!takesFiles(here)) registerUrl(app, url, here, bind);
+  app.register(async (scope) => {
+    scope.removeContentTypeParser(FILE_FORM);
+    scope.addContentTypeParser(FILE_FORM, (_request, payload, done) => done(null, payload));
+    for (const [url, here] of byUrl) if (takesFiles(here)) registerUrl(scope, url, here, bind);
+  });
 }
 
 function registerUrl(app: FastifyInstance, url: string, operations: readonly Operation[], bind: BindRequest): void {

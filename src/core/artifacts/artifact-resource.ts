@@ -1,10 +1,15 @@
 import { raw, sql } from '../../db/sql.ts';
 import type { ApiRequest } from '../../kit/api.ts';
-import { defineResource, type Field } from '../../kit/define-resource.ts';
+import { responseComponent } from '../../kit/components.ts';
+import { type Action, defineResource, type Field, type Fields, type Resource } from '../../kit/define-resource.ts';
+import { PermissionDeniedError } from '../../kit/errors.ts';
 import { conditionFilter, FilterError } from '../../kit/filters.ts';
-import { baseFields } from '../../kit/serialize.ts';
+import { artifactHref } from '../../kit/names.ts';
+import { visibleRow } from '../../kit/references.ts';
+import { baseFields, serialize } from '../../kit/serialize.ts';
 import { described } from '../../kit/wire.ts';
 import { contentOfVersion } from '../content/content-filters.ts';
+import { UPLOAD_FIELDS, uploadArtifact } from './upload-artifact.ts';
 
 const place = { kind: 'artifacts', plugin: 'core', endpoint: '', model: 'Artifact' } as const;
 const CHECKSUMS = ['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'] as const;
@@ -19,17 +24,47 @@ const ofVersion = async (value: string, request: ApiRequest) => {
   return ids ? sql`m.id in (select c.artifact_id from content c where c.id in (${ids}))` : sql`false`;
 };
 
+const fields: Fields = {
+  ...baseFields(place),
+  file: { wire: described({ type: 'string' }), required: true, description: 'Its path in the storage.' },
+  size: { wire: described({ type: 'integer', format: 'int64' }), description: 'Its size in bytes.' },
+  ...Object.fromEntries(CHECKSUMS.map((name) => [name, checksum(name)])),
+};
+
+/** A file is taken as it comes: the request may be as large as the storage. */
+const create: Action = {
+  method: 'post',
+  on: 'collection',
+  suffix: '',
+  summary: 'Upload a file',
+  takesFiles: true,
+  body: { component: 'Artifact', fields: UPLOAD_FIELDS },
+  responses: [{ status: 201, component: responseComponent('Artifact', fields) }],
+  permission: 'add',
+  async run({ request }) {
+    const id = await uploadArtifact(request);
+    const row = await visibleRow(artifact, id, request);
+    if (!row) throw new Error(`artifact ${id} is not there after its upload`);
+    return { status: 201, headers: { location: artifactHref(id) }, body: serialize(artifact, row, request.services) };
+  },
+};
+
+/** Nobody may: content rests on stored files. Those that nothing needs go with an orphan cleanup. */
+const remove: Action = {
+  method: 'delete',
+  suffix: '',
+  summary: 'Delete a file',
+  responses: [{ status: 204 }],
+  permission: 'delete',
+  run: () => Promise.reject(new PermissionDeniedError()),
+};
+
 /** A stored file. */
-export const artifact = defineResource({
+export const artifact: Resource = defineResource({
   ...place,
   title: ['artifact', 'artifacts'],
   description: 'A stored file, named by its digests.',
-  fields: {
-    ...baseFields(place),
-    file: { wire: described({ type: 'string' }), required: true, description: 'Its path in the storage.' },
-    size: { wire: described({ type: 'integer', format: 'int64' }), description: 'Its size in bytes.' },
-    ...Object.fromEntries(CHECKSUMS.map((name) => [name, checksum(name)])),
-  },
+  fields,
   filters: {
     ...Object.fromEntries(
       CHECKSUMS.map((name) => [name, conditionFilter((value) => sql`m.${raw(name)} = ${value.toLowerCase()}`)]),
@@ -50,6 +85,7 @@ export const artifact = defineResource({
     timestamp_of_interest: 'm.pulp_created',
   },
   verbs: ['list', 'read'],
+  actions: { create, delete: remove },
   select: sql`m.*`,
   from: sql`artifact m`,
 });

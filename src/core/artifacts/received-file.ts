@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import type { ChecksumName } from '../../download/upstream.ts';
+import type { FormPart } from '../../kit/api.ts';
+import { ValidationError } from '../../kit/errors.ts';
+import type { Services } from '../../kit/services.ts';
+import { artifactKey } from '../../storage/layout.ts';
+import type { PendingFile } from '../../storage/storage.ts';
+
+type Hashes = ReadonlyMap<ChecksumName, ReturnType<typeof createHash>>;
+
+const hashesOf = (names: Iterable<ChecksumName>): Hashes => new Map([...names].map((name) => [name, createHash(name)]));
+
+/** A file of a form, written whole to a pending file. One of `keep` and `drop` ends it. */
+export class ReceivedFile {
+  readonly size: number;
+  readonly #pending: PendingFile;
+  readonly #checksums: Map<ChecksumName, string>;
+
+  constructor(pending: PendingFile, size: number, hashes: Hashes) {
+    this.#pending = pending;
+    this.size = size;
+    this.#checksums = new Map([...hashes].map(([name, hash]) => [name, hash.digest('hex')]));
+  }
+
+  /** Writes the bytes as they come; nothing of them stays where they break off. */
+  static async receive(
+    bytes: AsyncIterable<Uint8Array>,
+    wanted: ReadonlySet<ChecksumName>,
+    { storage }: Pick<Services, 'storage'>,
+  ): Promise<ReceivedFile> {
+    const pending = await storage.create();
+    try {
+      const hashes = hashesOf(wanted);
+      let size = 0;
+      for await (const chunk of bytes) {
+        for (const hash of hashes.values()) hash.update(chunk);
+        size += chunk.byteLength;
+        await pending.write(chunk);
+      }
+      return new ReceivedFile(pending, size, hashes);
+    } catch (error) {
+      await pending.abort();
+      throw error;
+    }
+  }
+
+  /** Computed while the bytes came; or now, where the client named it after them. */
+  async checksum(name: ChecksumName): Promise<string> {
+    const known = this.#checksums.get(name);
+    if (known !== undefined) return known;
+    const { path } = this.#pending;
+    if (path === undefined) throw new ValidationError({ [name]: ['This field has to come before the file.'] });
+    const hash = createHash(name);
+    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+    const computed = hash.digest('hex');
+    this.#checksums.set(name, computed);
+    return computed;
+  }
+
+  /** Makes it durable under the key of its sha256; answers all checksums that are known of it. */
+  async keep(): Promise<Partial<Record<ChecksumName, string>> & { readonly sha256: string }> {
+    const sha256 = await this.checksum('sha256');
+    await this.#pending.commit(artifactKey(sha256));
+    return { ...(Object.fromEntries(this.#checksums) as Partial<Record<ChecksumName, string>>), sha256 };
+  }
+
+  /** Safe after `keep`, and after an error. */
+  drop(): Promise<void> {
+    return this.#pending.abort();
+  }
+}
+
+/** A form: `file` is a ReceivedFile where it has one, or text like every other field. */
+export type ReceivedForm = Readonly<Record<string, string | ReceivedFile>>;
+
+/**
+ * Reads a form to its end, the bytes of the part `file` into a pending file. `checksums` are computed meanwhile, and those that a field
+ * before the file is named after. Nothing stays of a form that fails.
+ */
+export async function receiveForm(
+  parts: AsyncIterable<FormPart>,
+  checksums: { readonly wanted: readonly ChecksumName[]; readonly known: readonly ChecksumName[] },
+  services: Pick<Services, 'storage'>,
+): Promise<ReceivedForm> {
+  const fields = new Map<string, string>();
+  let file: ReceivedFile | undefined;
+  try {
+    for await (const part of parts) {
+      if (part.kind === 'field' || part.name !== 'file') fields.set(part.name, part.kind === 'field' ? part.value : '');
+      else if (file) throw new ValidationError({ file: ['Only one file can be submitted.'] });
+      else {
+        const named = checksums.known.filter((name) => fields.has(name));
+        file = await ReceivedFile.receive(part.bytes, new Set([...checksums.wanted, ...named]), services);
+      }
+    }
+  } catch (error) {
+    await file?.drop();
+    throw error;
+  }
+  return { ...Object.fromEntries(fields), ...(file ? { file } : {}) };
+}

@@ -1,0 +1,79 @@
+import { z } from 'zod';
+import { sql } from '../../db/sql.ts';
+import type { ChecksumName } from '../../download/upstream.ts';
+import type { ApiRequest } from '../../kit/api.ts';
+import { parseBody } from '../../kit/body.ts';
+import type { Fields } from '../../kit/define-resource.ts';
+import { ValidationError } from '../../kit/errors.ts';
+import type { Services } from '../../kit/services.ts';
+import { integer, text, type Wire } from '../../kit/wire.ts';
+import { ReceivedFile, receiveForm } from './received-file.ts';
+import { type StoredFile, saveArtifacts } from './save-artifacts.ts';
+
+/** In the order in which they are checked. */
+const CHECKSUMS = ['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'] as const satisfies readonly ChecksumName[];
+/** These prove nothing: taken only where the operator has them computed. */
+const BROKEN: readonly ChecksumName[] = ['sha1', 'md5'];
+
+const file: Wire = {
+  schema: z.instanceof(ReceivedFile, { error: 'The submitted data was not a file. Check the encoding type on the form.' }),
+  json: { type: 'string', format: 'binary' },
+  nullable: false,
+};
+
+/** What a client submits: a file, and what it says of it. */
+export const UPLOAD_FIELDS: Fields = {
+  file: { wire: file, required: true, description: 'The file.' },
+  size: { wire: integer(), description: 'Its size in bytes; checked.' },
+  ...Object.fromEntries(
+    CHECKSUMS.map((name) => [name, { wire: text({ nullable: true }), description: `Its ${name}, in hexadecimal; checked.` }]),
+  ),
+};
+
+/** What a client says of a file. */
+type Claims = { readonly size?: number } & Readonly<Partial<Record<ChecksumName, string | null>>>;
+
+const refuse = (message: string) => new ValidationError({ non_field_errors: [message] });
+
+/**
+ * Stores the file of a form and answers the id of its artifact. It becomes visible only when all that the client says of it has turned
+ * out right; else nothing stays of it. Throws ValidationError in the recorded words.
+ */
+export async function uploadArtifact({ parts, body, form, services }: ApiRequest): Promise<string> {
+  const wanted = services.config.PULP_ALLOWED_CONTENT_CHECKSUMS;
+  const received = parts && (await receiveForm(parts, { wanted, known: CHECKSUMS }, services));
+  const given = received ?? body ?? {};
+  try {
+    if (typeof given === 'object' && !Array.isArray(given) && !('file' in given))
+      throw new ValidationError({ file: ['No file was submitted.'] });
+    const parsed = parseBody(given, { fields: UPLOAD_FIELDS, partial: false, form });
+    const { file: upload, ...claims } = parsed as Claims & { readonly file: ReceivedFile };
+    await checkClaims(upload, claims, wanted);
+    return await save({ size: upload.size, checksums: await upload.keep() }, services);
+  } finally {
+    if (received?.file instanceof ReceivedFile) await received.file.drop();
+  }
+}
+
+async function checkClaims(upload: ReceivedFile, claims: Claims, allowed: readonly ChecksumName[]): Promise<void> {
+  const forbidden = BROKEN.filter((name) => claims[name] && !allowed.includes(name)).map((name) => `'${name}'`);
+  if (forbidden.length > 0) throw refuse(`Checksum algorithms [${forbidden.join(', ')}] forbidden for this Pulp instance.`);
+  if (claims.size !== undefined && claims.size !== upload.size) throw refuse('The size did not match actual size of file.');
+  for (const name of CHECKSUMS) {
+    const claim = claims[name];
+    if (claim && claim !== (await upload.checksum(name))) throw refuse(`The ${name} checksum did not match.`);
+  }
+}
+
+/** The file is durable; now the row that says so. Of uploads of the same file at once, one makes the row. */
+function save(stored: StoredFile, { db, domain }: Services): Promise<string> {
+  const { sha256 } = stored.checksums;
+  return db.transaction(async (tx) => {
+    await tx.query(sql`select pg_advisory_xact_lock(hashtext(${`artifact ${sha256}`}))`);
+    const [known] = await tx.query(sql`select id from artifact where domain_id = ${domain.id}::uuid and sha256 = ${sha256}`);
+    if (known) throw refuse(`Artifact with sha256 checksum of '${sha256}' already exists.`);
+    const id = (await saveArtifacts(tx, domain.id, [stored])).get(sha256);
+    if (id === undefined) throw new Error(`the artifact ${sha256} went while it was saved`);
+    return id;
+  });
+}
