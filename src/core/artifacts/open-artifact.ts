@@ -1,15 +1,19 @@
+import { createHash } from 'node:crypto';
+import { buffer } from 'node:stream/consumers';
 import { LRUCache } from 'lru-cache';
 import { sql } from '../../db/sql.ts';
 import type { ChecksumName, UpstreamStream } from '../../download/upstream.ts';
 import { UpstreamError } from '../../download/upstream-error.ts';
 import type { ContentFile } from '../../kit/served-file.ts';
 import type { Services } from '../../kit/services.ts';
+import { inGroups } from '../../lib/in-groups.ts';
 import { singleFlight } from '../../lib/single-flight.ts';
 import { artifactKey } from '../../storage/layout.ts';
 import type { PendingFile } from '../../storage/storage.ts';
 import type { DownloadPolicy } from '../remotes/load-remote.ts';
 import { Flight, type FlightReader } from './flight.ts';
-import { linkArtifacts, saveArtifacts } from './save-artifacts.ts';
+import { HeldBody } from './held-body.ts';
+import { linkArtifacts, type StoredFile, saveArtifacts } from './save-artifacts.ts';
 
 /** Content whose bytes are not here. `proven` are checksums that the fetched body has when it has ended well. */
 export type WantedArtifact = Pick<ContentFile, 'content_id' | 'repository_id' | 'name' | 'size' | 'proven' | 'fetchFrom'>;
@@ -43,31 +47,53 @@ interface Source {
   readonly policy: DownloadPolicy;
 }
 
+/** What is known of the content: where its file should be, and who has it. */
+interface Whereabouts {
+  readonly artifact: { readonly id: string; readonly file: string } | undefined;
+  readonly sources: readonly Source[];
+}
+
 /** A fetch that has begun. */
 interface Fetch {
   readonly wanted: WantedArtifact;
   readonly source: Source;
-  readonly stream: UpstreamStream;
   /** The artifact whose file is not there any more. */
   readonly lost: string | undefined;
+}
+
+/** A file that is durable, of content that does not know yet. */
+interface Arrival {
+  readonly content_id: string;
+  readonly lost: string | undefined;
+  readonly file: StoredFile;
 }
 
 /** A source that gave wrong bytes is not asked again for five minutes (as Pulp does), one that failed otherwise for half a minute. */
 const WRONG_BYTES_MS = 300_000;
 const FAILED_MS = 30_000;
 const MAX_COOLING = 100_000;
+/** A body of this size at most is held in memory until it is stored: ten thousands of small files cost a fraction of the work. */
+const MAX_HELD_BYTES = 64 * 1024;
+/** Rows of one statement. */
+const MAX_GROUP = 500;
+
+const NOT_STORED = 'content on demand was passed on and could not be stored';
+
+const isSmall = ({ size }: UpstreamStream): boolean => size !== undefined && size <= MAX_HELD_BYTES;
 
 /** Fetches content that is known but not stored, when somebody asks for it. */
 export class OnDemandArtifacts {
   readonly #services: Pick<Services, 'db' | 'storage' | 'config' | 'log' | 'clock' | 'domain'>;
-  readonly #start = singleFlight<string, Flight | 'stored'>();
-  readonly #flights = new Map<string, Flight>();
+  readonly #start = singleFlight<string, Flight | HeldBody | 'stored'>();
+  readonly #flights = new Map<string, Flight | HeldBody>();
+  readonly #record: (arrival: Arrival) => Promise<void>;
   readonly #work = new Set<Promise<void>>();
   readonly #cooling = new LRUCache<string, number>({ max: MAX_COOLING });
   readonly #closing = new AbortController();
 
   constructor(services: Pick<Services, 'db' | 'storage' | 'config' | 'log' | 'clock' | 'domain'>) {
     this.#services = services;
+    this.#record = inGroups((arrivals) => this.#recordAll(arrivals), MAX_GROUP);
   }
 
   /**
@@ -86,29 +112,72 @@ export class OnDemandArtifacts {
     await Promise.all(this.#work);
   }
 
-  async #begin(wanted: WantedArtifact): Promise<Flight | 'stored'> {
+  async #begin(wanted: WantedArtifact): Promise<Flight | HeldBody | 'stored'> {
     // Asked again here, where nobody else can be fetching: the fetch that the caller just missed may have stored it.
-    const artifact = await this.#artifactOf(wanted);
+    const { artifact, sources } = await this.#whereabouts(wanted);
     if (artifact && (await this.#services.storage.size(artifact.file)) !== undefined) return 'stored';
-    const sources = await this.#sources(wanted);
     let cause: unknown;
     for (const source of sources) {
       if (this.#isCooling(wanted, source)) continue;
+      const fetch: Fetch = { wanted, source, lost: artifact?.id };
       let stream: UpstreamStream;
       try {
         stream = await wanted.fetchFrom(source.remote_id, this.#closing.signal);
+        if (isSmall(stream)) return this.#hold(fetch, await buffer(stream.body));
       } catch (error) {
         cause = error;
         this.#cool(wanted, source, error);
         continue;
       }
-      return this.#take({ wanted, source, stream, lost: artifact?.id });
+      return this.#take(fetch, stream);
     }
     throw new UnavailableArtifactError(wanted.name, sources.length, cause);
   }
 
-  async #take(fetch: Fetch): Promise<Flight> {
-    const { wanted, source, stream } = fetch;
+  /** A small body that has arrived: given out at once, and stored meanwhile. */
+  #hold(fetch: Fetch, bytes: Buffer): HeldBody {
+    const held = new HeldBody(bytes);
+    if (fetch.source.policy !== 'streamed') this.#atWork(fetch, held, this.#store(fetch, bytes));
+    return held;
+  }
+
+  async #store({ wanted, source, lost }: Fetch, bytes: Buffer): Promise<void> {
+    try {
+      const computed = this.#missingChecksums(wanted).map(
+        (name) => [name, createHash(name).update(bytes).digest('hex')] as const,
+      );
+      const checksums = { ...Object.fromEntries(computed), ...wanted.proven } as Record<ChecksumName, string>;
+      await this.#services.storage.putSmall([{ key: artifactKey(checksums.sha256), body: bytes }]);
+      await this.#record({ content_id: wanted.content_id, lost, file: { size: bytes.byteLength, checksums } });
+    } catch (error) {
+      this.#services.log.error({ err: error, name: wanted.name, remote_id: source.remote_id }, NOT_STORED);
+    }
+  }
+
+  /** Whoever asks for the content gets `body` until the work with it is done. */
+  #atWork({ wanted: { content_id, name } }: Fetch, body: Flight | HeldBody, carrying: Promise<void>): void {
+    this.#flights.set(content_id, body);
+    const work = carrying
+      .catch((error: unknown) => this.#services.log.error({ err: error, name }, 'cleaning up after content on demand failed'))
+      .finally(() => {
+        this.#leave(content_id, body);
+        this.#work.delete(work);
+      });
+    this.#work.add(work);
+  }
+
+  /** Whoever asks from now on gets another one. */
+  #leave(contentId: string, body: Flight | HeldBody): void {
+    if (this.#flights.get(contentId) === body) this.#flights.delete(contentId);
+  }
+
+  #missingChecksums({ proven }: WantedArtifact): ChecksumName[] {
+    const names = new Set<ChecksumName>(['sha256', ...this.#services.config.PULP_ALLOWED_CONTENT_CHECKSUMS]);
+    return [...names].filter((name) => proven[name] === undefined);
+  }
+
+  async #take(fetch: Fetch, stream: UpstreamStream): Promise<Flight> {
+    const { wanted, source } = fetch;
     const pending = await this.#services.storage.create().catch((error: unknown) => {
       stream.body.destroy();
       throw error;
@@ -118,9 +187,7 @@ export class OnDemandArtifacts {
       // Bytes that are to be stored are worth having even when nobody waits for them any more.
       const onDeserted = () => source.policy === 'streamed' && stream.body.destroy(new Error('the client went away'));
       const flight = await Flight.open(wanted.size ?? stream.size, pending, pending.path, onDeserted);
-      this.#flights.set(wanted.content_id, flight);
-      const work = this.#carry(fetch, flight, pending).finally(() => this.#work.delete(work));
-      this.#work.add(work);
+      this.#atWork(fetch, flight, this.#carry(fetch, stream, flight, pending));
       return flight;
     } catch (error) {
       stream.body.destroy();
@@ -129,23 +196,17 @@ export class OnDemandArtifacts {
     }
   }
 
-  async #carry(fetch: Fetch, flight: Flight, pending: PendingFile): Promise<void> {
-    const { wanted, source, stream } = fetch;
-    const { config, log } = this.#services;
+  async #carry({ wanted, source, lost }: Fetch, stream: UpstreamStream, flight: Flight, pending: PendingFile): Promise<void> {
+    const { log } = this.#services;
     try {
-      const names = new Set<ChecksumName>(['sha256', ...config.PULP_ALLOWED_CONTENT_CHECKSUMS]);
-      const computed = await flight.fill(
-        stream.body,
-        [...names].filter((name) => wanted.proven[name] === undefined),
-      );
-      const checksums = { ...computed, ...wanted.proven };
+      const checksums = { ...(await flight.fill(stream.body, this.#missingChecksums(wanted))), ...wanted.proven };
       if (source.policy !== 'streamed') {
         await pending.commit(artifactKey(checksums.sha256));
-        await this.#record(fetch, flight.written, checksums);
+        await this.#record({ content_id: wanted.content_id, lost, file: { size: flight.written, checksums } });
       }
     } catch (error) {
       const facts = { err: error, name: wanted.name, remote_id: source.remote_id };
-      if (flight.whole) log.error(facts, 'content on demand was passed on and could not be stored');
+      if (flight.whole) log.error(facts, NOT_STORED);
       else {
         this.#cool(wanted, source, error);
         stream.body.destroy();
@@ -153,38 +214,46 @@ export class OnDemandArtifacts {
         log.warn(facts, 'content on demand broke off; nothing stored');
       }
     } finally {
-      this.#flights.delete(wanted.content_id);
+      this.#leave(wanted.content_id, flight);
       await flight.end();
       await pending.abort();
     }
   }
 
-  /** The file is durable; now the rows that say so. Bytes that came in another form than the lost ones take their place. */
-  #record({ wanted: { content_id }, lost }: Fetch, size: number, checksums: Record<ChecksumName, string>): Promise<void> {
+  /** The files are durable; now the rows that say so. Bytes that came in another form than the lost ones take their place. */
+  #recordAll(arrivals: readonly Arrival[]): Promise<void> {
     const { db, domain } = this.#services;
     return db.transaction(async (tx) => {
-      const ids = await saveArtifacts(tx, domain.id, [{ size, checksums }]);
-      const artifact_id = ids.get(checksums.sha256);
-      if (artifact_id === undefined) throw new Error(`the artifact ${checksums.sha256} went while it was saved`);
-      if (lost === undefined) await linkArtifacts(tx, [{ content_id, artifact_id }]);
-      else
-        await tx.execute(sql`
-          update content set artifact_id = ${artifact_id}::uuid where id = ${content_id}::uuid and artifact_id = ${lost}::uuid`);
+      const ids = await saveArtifacts(
+        tx,
+        domain.id,
+        arrivals.map(({ file }) => file),
+      );
+      const links = arrivals.map(({ content_id, lost, file: { checksums } }) => {
+        const artifact_id = ids.get(checksums.sha256);
+        if (artifact_id === undefined) throw new Error(`the artifact ${checksums.sha256} went while it was saved`);
+        return { content_id, artifact_id, lost };
+      });
+      await linkArtifacts(tx, links);
     });
   }
 
-  async #artifactOf({ content_id }: WantedArtifact): Promise<{ readonly id: string; readonly file: string } | undefined> {
-    const [row] = await this.#services.db.query<{ id: string; file: string }>(sql`
-      select a.id, a.file from content c join artifact a on a.id = c.artifact_id where c.id = ${content_id}::uuid`);
-    return row;
-  }
-
-  #sources({ content_id, repository_id }: WantedArtifact): Promise<Source[]> {
-    return this.#services.db.query<Source>(sql`
-      select r.id as remote_id, r.policy
-      from remote_content rc join remote r on r.id = rc.remote_id
-      where rc.content_id = ${content_id}::uuid
+  /** The remotes that have it: that of the repository it is asked of first, then the newest. */
+  async #whereabouts({ content_id, repository_id }: WantedArtifact): Promise<Whereabouts> {
+    type Row = { artifact_id: string | null; file: string | null; remote_id: string | null; policy: DownloadPolicy | null };
+    const rows = await this.#services.db.query<Row>(sql`
+      select a.id as artifact_id, a.file, r.id as remote_id, r.policy
+      from content c
+        left join artifact a on a.id = c.artifact_id
+        left join remote_content rc on rc.content_id = c.id
+        left join remote r on r.id = rc.remote_id
+      where c.id = ${content_id}::uuid
       order by exists (select from repository p where p.id = ${repository_id}::uuid and p.remote_id = r.id) desc, r.id desc`);
+    const [{ artifact_id, file } = { artifact_id: null, file: null }] = rows;
+    return {
+      artifact: artifact_id === null || file === null ? undefined : { id: artifact_id, file },
+      sources: rows.flatMap(({ remote_id, policy }) => (remote_id === null || policy === null ? [] : [{ remote_id, policy }])),
+    };
   }
 
   #isCooling(wanted: WantedArtifact, source: Source): boolean {

@@ -35,18 +35,23 @@ export async function saveArtifacts(
   return new Map(rows.map((row) => [row.sha256, row.id]));
 }
 
-/** Gives content its stored file, where it has none yet. Locks in the order of ids. */
-export async function linkArtifacts(
-  tx: Queryable,
-  links: readonly { readonly content_id: string; readonly artifact_id: string }[],
-): Promise<void> {
+/** Content and the file that it gets. */
+export interface ArtifactLink {
+  readonly content_id: string;
+  readonly artifact_id: string;
+  /** The artifact whose place it takes, as the file of that one is lost; undefined where the content has none. */
+  readonly lost?: string | undefined;
+}
+
+/** Gives content its stored file, where it still has none, or the lost one. Locks in the order of ids. */
+export async function linkArtifacts(tx: Queryable, links: readonly ArtifactLink[]): Promise<void> {
   if (links.length === 0) return;
   await tx.execute(sql`
     with given as (
-      select * from unnest(${links.map((link) => link.content_id)}::uuid[], ${links.map((link) => link.artifact_id)}::uuid[])
-        as t(content_id, artifact_id)),
+      select * from unnest(${links.map((link) => link.content_id)}::uuid[], ${links.map((link) => link.artifact_id)}::uuid[],
+        ${links.map((link) => link.lost ?? null)}::uuid[]) as t(content_id, artifact_id, lost)),
     locked as materialized (
       select c.id, given.artifact_id from content c join given on given.content_id = c.id
-      where c.artifact_id is null order by c.id for no key update of c)
+      where c.artifact_id is not distinct from given.lost order by c.id for no key update of c)
     update content c set artifact_id = locked.artifact_id from locked where c.id = locked.id`);
 }

@@ -188,14 +188,18 @@ it('says in words that a small file is wrong, or not to be had', async () => {
   assert.equal((await (await serve(small(), [])).ask()).status, 404);
 });
 
-it('goes on to the next remote where one does not have the file', async () => {
+it('goes on to the next remote where one does not have the file, or has a wrong one that is small', async () => {
   const other = await startMemoryUpstream();
   try {
-    const served = await serve(small(), [upstream.url, other.url]);
-    upstream.files.delete(served.path);
-    other.files.set(served.path, served.bytes);
-    assert.ok((await served.ask()).body.equals(served.bytes));
-    assert.equal(upstream.count(served.path), 1);
+    for (const theirs of [undefined, fileObject('something else').bytes]) {
+      const served = await serve(small(), [upstream.url, other.url]);
+      if (theirs) upstream.files.set(served.path, theirs);
+      else upstream.files.delete(served.path);
+      other.files.set(served.path, served.bytes);
+      assert.ok((await served.ask()).body.equals(served.bytes));
+      assert.equal(upstream.count(served.path), 1);
+      assert.equal(other.count(served.path), 1);
+    }
   } finally {
     await other.stop();
   }
