@@ -38,7 +38,7 @@ export async function ostree(repository: string, ...args: readonly string[]): Pr
   return stdout;
 }
 
-/** Makes a repository of a kind in `folder`, which is made too and has to be empty. Another `seed` gives `medium` and `large` other contents. */
+/** Makes a repository of a kind in `folder`, which is made too and has to be empty. Another `seed` gives `medium`, `large` and `delta` other contents. */
 export async function ostreeFixture(kind: FixtureKind, folder: string, seed = 0): Promise<OstreeFixture> {
   const work = await mkdtemp(join(tmpdir(), 'deckle-tree-'));
   try {
@@ -127,11 +127,11 @@ async function makeLarge(making: Making): Promise<undefined> {
 }
 
 async function makeDelta(making: Making): Promise<undefined> {
-  const { folder, tree } = making;
+  const { folder, tree, seed } = making;
   const size = { least: 1000, most: 20_000, perFolder: 30 };
   const commits: string[] = [];
   for (const [index, count] of [60, 20, 10].entries()) {
-    await writeMany(join(tree, 'usr'), { count, seed: 21 + index, ...size });
+    await writeMany(join(tree, 'usr'), { count, seed: 1000 * seed + 21 + index, ...size });
     commits.push((await commit(making, 'os/d', `d${index + 1}`, `2024-05-0${index + 1}`)).trim());
   }
   const [, parent, head] = commits;

@@ -13,7 +13,10 @@ export interface SyncWorld {
   readonly app: TestApp;
   readonly folder: string;
   /** Makes a repository with the real `ostree` and serves it. */
-  upstream(kind: FixtureKind, options?: OstreeUpstreamOptions): Promise<{ fixture: OstreeFixture; upstream: OstreeUpstream }>;
+  upstream(
+    kind: FixtureKind,
+    options?: OstreeUpstreamOptions & { readonly seed?: number },
+  ): Promise<{ fixture: OstreeFixture; upstream: OstreeUpstream }>;
   /** Serves a folder. */
   serve(folder: string, options?: OstreeUpstreamOptions): Promise<OstreeUpstream>;
   /** Makes a remote; answers its href. */
@@ -48,7 +51,7 @@ export async function startSyncWorld(env: Readonly<Record<string, string>> = {})
     app,
     folder,
     async upstream(kind, options) {
-      const fixture = await ostreeFixture(kind, join(folder, name()));
+      const fixture = await ostreeFixture(kind, join(folder, name()), options?.seed);
       return { fixture, upstream: await world.serve(fixture.path, options) };
     },
     async serve(path, options) {

@@ -4,8 +4,8 @@ import type { DirTree } from '../format/dirtree.ts';
 import { FormatError } from '../format/format-error.ts';
 import { ObjectType, objectName } from '../format/object.ts';
 
-/** Directories inside each other; a path of Linux has 4,096 bytes, hence at most 2,048 names. */
-const MAX_DEPTH = 2048;
+/** Directories inside each other: as many as libostree follows (OSTREE_MAX_RECURSION). */
+const MAX_DEPTH = 256;
 
 /**
  * The objects that a sync meets, each once and known by a number, and what lies in which dirtree. An object is followed once, however often
