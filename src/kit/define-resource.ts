@@ -1,6 +1,7 @@
 import type { Queryable } from '../db/database.ts';
 import type { Sql } from '../db/sql.ts';
 import type { ApiReply, ApiRequest, Component } from './api.ts';
+import type { TaskContext } from './define-task.ts';
 import type { Filter, Lookup } from './filters.ts';
 import type { Services } from './services.ts';
 import type { Wire } from './wire.ts';
@@ -113,6 +114,13 @@ export interface Resource {
   readonly verbs: readonly Verb[];
   /** `sync`: answered at once (201, 200, 204); `task`: 202 and a task. */
   readonly mutation?: { readonly create?: 'sync' | 'task'; readonly update?: 'sync' | 'task'; readonly delete?: 'sync' | 'task' };
+  /** What a task that creates a row does beside it. */
+  readonly creation?: {
+    /** PRNs of what it holds meanwhile. */
+    readonly holds: (columns: Columns) => readonly string[];
+    /** What follows once the row is there. */
+    readonly after: (id: string, columns: Columns, context: TaskContext) => Promise<void>;
+  };
   /** Delete takes long: left to a worker. */
   readonly slowDelete?: true;
   /** Name of the delete task where it is not the general one. */

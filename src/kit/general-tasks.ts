@@ -38,6 +38,7 @@ export const generalCreate = defineTask({
         storeOf(resource).insert(tx, { id: args.id, domain_id: task.domain_id, columns: args.columns as Columns }),
       ),
     );
+    await resource.creation?.after(args.id, args.columns as Columns, context);
     context.created(hrefOf(resource, args.id), `prn:${prnType(resource)}:${args.id}`);
     return serialize(resource, await currentRow(resource, args.id, context), services);
   },

@@ -80,7 +80,9 @@ export async function createRow(resource: Resource, request: ApiRequest): Promis
   const id = uuid7();
   const columns = await resolveColumns(resource, parsed, request, id);
   if (resource.mutation?.create === 'task') {
-    const task = await request.dispatch(generalCreate, { resource: resourceKey(resource), id, columns }, {});
+    const exclusive = resource.creation?.holds(columns) ?? [];
+    const definition = exclusive.length > 0 ? { ...generalCreate, immediate: false } : generalCreate;
+    const task = await request.dispatch(definition, { resource: resourceKey(resource), id, columns }, { exclusive });
     return { status: 202, body: { task: task.href } };
   }
   await uniqueViolation(resource, () =>

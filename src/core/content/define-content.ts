@@ -15,6 +15,8 @@ export interface ContentKind extends Pick<Resource, 'plugin' | 'endpoint' | 'mod
   readonly joins?: Sql;
   readonly filters?: NonNullable<Resource['filters']>;
   readonly ordering: Resource['ordering'];
+  /** The status of a set label that the contract names; default: 200. */
+  readonly labelStatus?: 201;
 }
 
 /** A kind of content: listed, read and labelled. */
@@ -30,7 +32,7 @@ export function defineContent(kind: ContentKind): Resource {
     filters: { ...CONTENT_FILTERS, ...kind.filters },
     ordering,
     verbs: ['list', 'read'],
-    actions: labelActions('content', 'core.manage_content_labels', 200),
+    actions: labelActions('content', 'core.manage_content_labels', kind.labelStatus ?? 200),
     knownCount: knownCount(kind.pulpType),
     select: sql`m.*, ${kind.select}`,
     from: sql`content m join ${raw(kind.table)} d on d.id = m.id ${kind.joins ?? empty}`,

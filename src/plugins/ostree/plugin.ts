@@ -3,6 +3,7 @@ import { commit, config, object, ref, summary } from './resources/content.ts';
 import { ostreeDistribution } from './resources/distribution.ts';
 import { ostreeRemote } from './resources/remote.ts';
 import { ostreeRepository, ostreeRepositoryVersions } from './resources/repository.ts';
+import { ostreeContentUnit } from './resources/uploaded-content.ts';
 import { ostreeContent } from './serve/ostree-content.ts';
 import { importAll } from './tasks/import-all.ts';
 import { importCommits } from './tasks/import-commits.ts';
@@ -15,7 +16,18 @@ export const ostreePlugin = definePlugin({
   compatibleWith: '2.6.1',
   package: 'pulp-ostree',
   module: 'pulp_ostree.app',
-  resources: [ref, commit, object, config, summary, ostreeRemote, ostreeRepository, ostreeRepositoryVersions, ostreeDistribution],
+  resources: [
+    ref,
+    commit,
+    object,
+    config,
+    summary,
+    ostreeContentUnit,
+    ostreeRemote,
+    ostreeRepository,
+    ostreeRepositoryVersions,
+    ostreeDistribution,
+  ],
   tasks: [synchronize, importAll, importCommits, modifyContent],
   content: ostreeContent,
 });

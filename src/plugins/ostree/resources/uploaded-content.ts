@@ -1,0 +1,40 @@
+import { acceptUploads, checkRelativePath, defineContent } from '../../../core/plugin-api.ts';
+import { sql } from '../../../db/sql.ts';
+import { text } from '../../../kit/wire.ts';
+import { CONTENTS, UNIQUE_IN_VERSION } from '../content/content-tables.ts';
+import { publishOstreeVersion } from '../content/publish-version.ts';
+import { ostreeRepository } from './repository.ts';
+
+const content = defineContent({
+  plugin: 'ostree',
+  endpoint: 'content',
+  model: 'OstreeContent',
+  pulpType: CONTENTS.pulp_type,
+  table: CONTENTS.table,
+  labelStatus: 201,
+  title: ['file', 'files'],
+  description: 'Any other file of a repository: of a static delta or its index, a signature.',
+  fields: {
+    relative_path: {
+      wire: text({ max: 4096 }),
+      required: true,
+      description: 'Its path in the repository.',
+      resolve: (value) => {
+        checkRelativePath('relative_path', String(value));
+        return { relative_path: value };
+      },
+    },
+    digest: { wire: text({ max: 64 }), required: true, description: 'sha256 of the file.' },
+  },
+  ordering: { pk: 'm.id' },
+  select: sql`d.relative_path, d.digest`,
+});
+
+/** A file that is nothing but its path and bytes. */
+export const ostreeContentUnit = acceptUploads(content, {
+  table: CONTENTS.table,
+  key: CONTENTS.key,
+  repository: ostreeRepository,
+  unique: UNIQUE_IN_VERSION,
+  publish: publishOstreeVersion,
+});
