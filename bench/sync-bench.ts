@@ -19,8 +19,8 @@ export interface SyncBenchOptions {
 }
 
 /**
- * Small syncs before the first one that counts. Long-lived servers are measured as such, not in their first steps after a
- * start, and one sync would warm one of several workers only.
+ * Small syncs before the first one that counts, at once, so that every worker of a server gets some: long-lived servers are
+ * measured as such, not in their first steps after a start.
  */
 const WARM_UPS = [1, 2, 3, 4];
 
@@ -89,8 +89,9 @@ class SubjectRound {
     await this.#subject.open(`${this.#workload}-${this.#round}`);
     try {
       this.#options.onVersions(this.#subject.name, await this.#subject.versions());
-      for (const number of WARM_UPS)
-        await this.#subject.mirror(`warm-up/${number}`, `warm-up-${this.#workload}-${this.#round}-${number}`);
+      await Promise.all(
+        WARM_UPS.map((number) => this.#subject.mirror(`warm-up/${number}`, `warm-up-${this.#workload}-${this.#round}-${number}`)),
+      );
       const name = `${this.#workload}-${this.#round}`;
       await this.#measure('first sync', repository, name, expected);
       await this.#measure('no change', repository, name, expected);

@@ -7,8 +7,9 @@ import type { Logger } from 'pino';
 import { codeOf } from './full-disk.ts';
 import { checkKey } from './layout.ts';
 import { PendingLocalFile } from './pending-local-file.ts';
+import { restoreJournals } from './restore-journals.ts';
 import { MissingFileError, type Storage } from './storage.ts';
-import { openTemporaryFolder } from './temporary-folder.ts';
+import { openTemporaryFolder, settleOthers } from './temporary-folder.ts';
 import { startWriter } from './writer.ts';
 
 /** One read per MiB: half the time of Node's usual 64 KiB for large blobs. */
@@ -25,25 +26,35 @@ export interface FilesystemStorageOptions {
 
 /**
  * Stores files under a local (or shared) folder. A file is written to `root/tmp`, synced, renamed to its place, and the folder
- * synced, before it is answered for. Several processes may share a root. Throws the file system's error if the root cannot be
+ * synced, before it is answered for; of small files all of a group are made durable at once, in a journal. Several processes
+ * may share a root. Throws the file system's error if the root cannot be
  * made or written.
  */
 export async function filesystemStorage({ root: given, log }: FilesystemStorageOptions): Promise<Storage> {
   const root = resolve(given);
   await mkdir(root, { recursive: true });
-  const temporary = await openTemporaryFolder(join(root, 'tmp'), log);
+  const unfinished = join(root, 'tmp');
+  const temporary = await openTemporaryFolder(unfinished, log);
   const writer = startWriter({ root, temporary: temporary.path });
+  await settleOthers(unfinished, temporary, (folder) => restoreJournals(folder, { root, writer, log }), log);
   let created = 0;
   const resolveKey = (key: string): string => {
     checkKey(key);
     return join(root, key);
   };
 
+  const reserve = (): PendingLocalFile => {
+    created += 1;
+    return new PendingLocalFile({ path: join(temporary.path, `file-${created}`), root, writer, resolveKey });
+  };
+
   return {
-    create() {
-      created += 1;
-      return PendingLocalFile.open({ path: join(temporary.path, `file-${created}`), root, writer, resolveKey });
+    async create() {
+      const file = reserve();
+      await file.open();
+      return file;
     },
+    reserve,
     async putSmall(files) {
       await writer.place(files.map(({ key, body }) => ({ target: resolveKey(key), body })));
     },

@@ -17,28 +17,25 @@ export interface PendingLocalFileOptions {
 export class PendingLocalFile implements PendingFile {
   readonly path: string;
   readonly #options: PendingLocalFileOptions;
-  readonly #handle: FileHandle;
+  #handle: Promise<FileHandle> | undefined;
   #ended = false;
 
-  private constructor(handle: FileHandle, options: PendingLocalFileOptions) {
-    this.#handle = handle;
+  /** Nothing is there before `open` or the first `write`. */
+  constructor(options: PendingLocalFileOptions) {
     this.#options = options;
     this.path = options.path;
   }
 
-  static async open(options: PendingLocalFileOptions): Promise<PendingLocalFile> {
-    try {
-      // Appending, so that what a thread has written to the path by itself is never overwritten.
-      return new PendingLocalFile(await open(options.path, 'ax', 0o644), options);
-    } catch (error) {
-      throw namedError(error, options.root);
-    }
+  /** Makes the temporary file. */
+  async open(): Promise<void> {
+    await this.#attempt(() => this.#opened());
   }
 
   async write(chunk: Uint8Array): Promise<void> {
     this.#checkOpen();
     await this.#attempt(async () => {
-      for (let at = 0; at < chunk.byteLength; ) at += (await this.#handle.write(chunk, at)).bytesWritten;
+      const handle = await this.#opened();
+      for (let at = 0; at < chunk.byteLength; ) at += (await handle.write(chunk, at)).bytesWritten;
     });
   }
 
@@ -46,8 +43,9 @@ export class PendingLocalFile implements PendingFile {
     this.#checkOpen();
     await this.#attempt(async () => {
       const target = this.#options.resolveKey(key);
-      await this.#handle.datasync();
-      await this.#handle.close();
+      const handle = await this.#opened();
+      await handle.datasync();
+      await handle.close();
       await this.#options.writer.place([{ target, temporary: this.path }]);
     });
     this.#ended = true;
@@ -56,8 +54,16 @@ export class PendingLocalFile implements PendingFile {
   async abort(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
-    await this.#handle.close();
+    // Where it could not be opened, whoever asked for it has the error.
+    const handle = await this.#handle?.catch(() => undefined);
+    await handle?.close();
     await rm(this.path, { force: true });
+  }
+
+  /** Appending, so that what a thread has written to the path by itself is never overwritten. */
+  #opened(): Promise<FileHandle> {
+    this.#handle ??= open(this.path, 'a', 0o644);
+    return this.#handle;
   }
 
   #checkOpen(): void {

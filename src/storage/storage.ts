@@ -13,6 +13,11 @@ export interface ByteRange {
 export interface Storage {
   /** A file to write to; nothing can be read under any key until `commit`. */
   create(): Promise<PendingFile>;
+  /**
+   * As `create`, for what may turn out to be held in memory: nothing is made until something is written, by whoever, and a file that
+   * nothing was written to needs no end.
+   */
+  reserve(): PendingFile;
   /** Many small, already verified bodies at once, each durable under its key when the promise resolves. Written in groups. */
   putSmall(files: readonly { readonly key: string; readonly body: Buffer }[]): Promise<void>;
   /** Size in bytes, or undefined where the key is absent. */

@@ -17,13 +17,12 @@ export interface TemporaryFolder {
 }
 
 /**
- * Makes a folder in `parent` for this process and keeps it fresh, and removes those that were left behind. Several processes,
- * on several machines, may share `parent`: the clock of the folders tells who is alive, not a process id.
+ * Makes a folder in `parent` for this process and keeps it fresh. Several processes, on several machines, may share `parent`:
+ * the clock of the folders tells who is alive, not a process id.
  */
 export async function openTemporaryFolder(parent: string, log: Logger): Promise<TemporaryFolder> {
   const path = join(parent, randomUUID());
   await mkdir(path, { recursive: true });
-  await removeAbandoned(parent, log);
   const touch = async (): Promise<void> => {
     try {
       // It may be gone if this process was suspended for a day.
@@ -47,18 +46,40 @@ export async function openTemporaryFolder(parent: string, log: Logger): Promise<
   };
 }
 
-/** A folder that cannot be removed is no reason not to start: it only takes space. Two processes may well remove the same one. */
-async function removeAbandoned(parent: string, log: Logger): Promise<void> {
+/**
+ * Settles what other processes left in `parent`: `restore` sees to the journals in each of their folders, and those that are
+ * abandoned are removed then. A folder with which that fails is no reason not to start: it stays. Two processes may well be at
+ * the same one.
+ */
+export async function settleOthers(
+  parent: string,
+  own: TemporaryFolder,
+  restore: (folder: string) => Promise<void>,
+  log: Logger,
+): Promise<void> {
   for (const name of await readdir(parent)) {
     const folder = join(parent, name);
+    if (folder === own.path) continue;
     try {
-      const age = Date.now() - (await stat(folder)).mtimeMs;
-      if (age < ABANDONED_AFTER_MS) continue;
-      await rm(folder, { recursive: true, force: true });
-      log.info({ folder }, 'removed unfinished files of a process that is gone');
+      await restore(folder);
     } catch (err) {
-      if (codeOf(err) === 'ENOENT') continue;
-      log.warn({ err, folder }, 'unfinished files of a process that is gone cannot be removed; remove the folder by hand');
+      const message =
+        'stored files of a process that is gone cannot be restored from its journals: some may be missing until a start can';
+      log.error({ err, folder }, message);
+      continue;
     }
+    await removeIfAbandoned(folder, log);
+  }
+}
+
+async function removeIfAbandoned(folder: string, log: Logger): Promise<void> {
+  try {
+    const age = Date.now() - (await stat(folder)).mtimeMs;
+    if (age < ABANDONED_AFTER_MS) return;
+    await rm(folder, { recursive: true, force: true });
+    log.info({ folder }, 'removed unfinished files of a process that is gone');
+  } catch (err) {
+    if (codeOf(err) === 'ENOENT') return;
+    log.warn({ err, folder }, 'unfinished files of a process that is gone cannot be removed; remove the folder by hand');
   }
 }

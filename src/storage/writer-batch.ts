@@ -9,6 +9,10 @@ export interface Batch {
   readonly bytes: ArrayBuffer;
 }
 
+/** What the thread is told. `settle`: make all files durable in their places; `settled` is the answer. */
+export type ToWriter = Batch | 'settle';
+export type FromWriter = BatchAnswer | 'settled';
+
 /** What it answers when all files of the batch are durable, but for these. `index` is into `files`. */
 export type BatchAnswer = readonly { readonly index: number; readonly message: string; readonly code: string | undefined }[];
 

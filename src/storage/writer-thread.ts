@@ -1,8 +1,10 @@
-import { closeSync, existsSync, fdatasync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fdatasync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { codeOf } from './full-disk.ts';
-import type { Batch, BatchAnswer, BatchFile, WriterFolders } from './writer-batch.ts';
+import { syncFolder } from './journal.ts';
+import { Journals } from './journals.ts';
+import type { Batch, BatchAnswer, BatchFile, ToWriter, WriterFolders } from './writer-batch.ts';
 
 /** Descriptors that are open at once, waiting for their turn to be synced. */
 const GROUP = 256;
@@ -13,22 +15,44 @@ const GROUP = 256;
  */
 const SYNCS_AT_ONCE = 3;
 
+/** Bodies up to this size go through the journal: beyond it, writing them twice costs more than syncing each. */
+const JOURNALLED_BYTES = 64 * 1024;
+/** How long nothing has to be written before files are made durable in their places. */
+const IDLE_MS = 1000;
+
 const { root, temporary } = workerData as WriterFolders;
+const journals = new Journals({ root, temporary });
 /** Folders that exist and whose own entry is durable, because this thread saw to it. */
 const settledFolders = new Set<string>();
+/** Folders that exist. */
+const madeFolders = new Set<string>();
 let written = 0;
 
-/** A file of the batch on its way to its target. `descriptor` is there as long as it still has to be synced. */
+/** A file of the batch on its way to its target. */
 interface Placement {
   readonly index: number;
   readonly target: string;
   readonly path: string;
+  /** Open as long as the file still has to be synced. */
   readonly descriptor: number | undefined;
+  /** The journal has it: its folder need not be synced. */
+  readonly journalled: boolean;
+}
+
+/** What is to be done with the file at `index`. */
+interface Work {
+  readonly index: number;
+  readonly target: string;
+  /** Undefined: it is in a temporary file already. */
+  readonly body: Uint8Array | undefined;
+  readonly path: string;
+  readonly journalled: boolean;
 }
 
 /**
- * Stores a batch: write, sync, rename, and at the end sync each folder that got a file. Calls that block are right here: this
- * thread does nothing else, and for small files they cost a third of what asynchronous ones do.
+ * Stores a batch. Small bodies: all into the journal, then each written and renamed. Others: written, synced, renamed, and at
+ * the end each folder that got one synced. Calls that block are right here: this thread does nothing else, and for small files
+ * they cost a third of what asynchronous ones do.
  */
 class BatchWriter {
   readonly #batch: Batch;
@@ -42,21 +66,41 @@ class BatchWriter {
   }
 
   async store(): Promise<BatchAnswer> {
-    const { files } = this.#batch;
-    for (let start = 0; start < files.length; start += GROUP) {
-      const placements: Placement[] = [];
-      files.slice(start, start + GROUP).forEach((file, at) => {
-        const placement = this.#write(start + at, file);
-        if (placement) placements.push(placement);
-      });
+    const all = this.#batch.files.map((file, index) => this.#workOf(file, index));
+    const works = this.#journal(all);
+    for (let start = 0; start < works.length; start += GROUP) {
+      const group = works.slice(start, start + GROUP);
+      const placements = group.flatMap((work) => this.#write(work) ?? []);
       for (const placement of await this.#sync(placements)) this.#place(placement);
     }
     for (const [folder, indexes] of this.#folders) this.#syncFolder(folder, indexes);
+    await journals.makeRoom();
     return Array.from(this.#failures, ([index, error]) => ({
       index,
       message: error instanceof Error ? error.message : String(error),
       code: codeOf(error),
     }));
+  }
+
+  #workOf(file: BatchFile, index: number): Work {
+    const { target } = file;
+    if ('temporary' in file) return { index, target, body: undefined, path: file.temporary, journalled: false };
+    const body = new Uint8Array(this.#batch.bytes, this.#offset, file.length);
+    this.#offset += file.length;
+    written += 1;
+    return { index, target, body, path: join(temporary, `small-${written}`), journalled: file.length <= JOURNALLED_BYTES };
+  }
+
+  /** What is left to do when the small bodies are in the journal, or have failed. */
+  #journal(works: readonly Work[]): readonly Work[] {
+    const small = works.flatMap(({ target, body, journalled }) => (body && journalled ? [{ target, body }] : []));
+    try {
+      journals.keep(small);
+      return works;
+    } catch (error) {
+      for (const { index, journalled } of works) if (journalled) this.#failures.set(index, error);
+      return works.filter(({ journalled }) => !journalled);
+    }
   }
 
   /** A failure is one file's alone, and leaves no temporary file. */
@@ -66,20 +110,18 @@ class BatchWriter {
   }
 
   /** Writes the body to a temporary file; undefined where nothing is left to do, or it failed. */
-  #write(index: number, file: BatchFile): Placement | undefined {
-    const { target } = file;
-    const body = 'length' in file ? new Uint8Array(this.#batch.bytes, this.#offset, file.length) : undefined;
-    if (body) this.#offset += body.byteLength;
-    written += 1;
-    const path = 'temporary' in file ? file.temporary : join(temporary, `small-${written}`);
+  #write({ index, target, body, path, journalled }: Work): Placement | undefined {
     try {
       if (existsSync(target)) {
         // Another process may have put it there a moment ago: it is durable for us when we have synced the folder.
-        this.#enter(index, dirname(target));
+        if (!journalled) this.#enter(index, dirname(target));
         if (!body) rmSync(path, { force: true });
         return undefined;
       }
-      return { index, target, path, descriptor: body && writeNew(path, body) };
+      const descriptor = body && writeNew(path, body);
+      if (!journalled || descriptor === undefined) return { index, target, path, descriptor, journalled };
+      closeSync(descriptor);
+      return { index, target, path, descriptor: undefined, journalled };
     } catch (error) {
       this.#fail(index, path, error);
       return undefined;
@@ -101,9 +143,10 @@ class BatchWriter {
     return synced;
   }
 
-  #place({ index, target, path }: Placement): void {
+  #place({ index, target, path, journalled }: Placement): void {
     try {
-      this.#enter(index, dirname(target));
+      if (journalled) makeFolder(dirname(target));
+      else this.#enter(index, dirname(target));
       renameSync(path, target);
     } catch (error) {
       this.#fail(index, path, error);
@@ -112,12 +155,7 @@ class BatchWriter {
 
   #syncFolder(folder: string, indexes: readonly number[]): void {
     try {
-      const descriptor = openSync(folder, 'r');
-      try {
-        fsyncSync(descriptor);
-      } finally {
-        closeSync(descriptor);
-      }
+      syncFolder(folder);
     } catch (error) {
       settledFolders.clear();
       for (const index of indexes) this.#failures.set(index, error);
@@ -127,7 +165,7 @@ class BatchWriter {
   /** Makes the folder and its ancestors the first time that this thread meets them; notes all that has to be synced. */
   #enter(index: number, folder: string): void {
     if (!settledFolders.has(folder)) {
-      mkdirSync(folder, { recursive: true });
+      makeFolder(folder);
       for (let inner = folder; inner !== root && !settledFolders.has(inner); inner = dirname(inner)) {
         settledFolders.add(inner);
         this.#note(index, dirname(inner));
@@ -164,4 +202,22 @@ const syncAndClose = (descriptor: number): Promise<NodeJS.ErrnoException | null>
     });
   });
 
-parentPort?.on('message', async (batch: Batch) => parentPort?.postMessage(await new BatchWriter(batch).store()));
+/** Made once: it costs a call, and no folder of the storage is ever removed. */
+function makeFolder(folder: string): void {
+  if (madeFolders.has(folder)) return;
+  mkdirSync(folder, { recursive: true });
+  madeFolders.add(folder);
+}
+
+let idle: NodeJS.Timeout | undefined;
+
+parentPort?.on('message', async (message: ToWriter) => {
+  clearTimeout(idle);
+  if (message === 'settle') {
+    await journals.settle();
+    parentPort?.postMessage('settled');
+    return;
+  }
+  parentPort?.postMessage(await new BatchWriter(message).store());
+  idle = setTimeout(() => journals.settle(), IDLE_MS);
+});

@@ -1,7 +1,8 @@
+import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { THREAD_MEMORY, threadEntry } from '../lib/worker-entry.ts';
 import { namedError } from './full-disk.ts';
-import type { Batch, BatchAnswer, BatchFile, WriterFolders } from './writer-batch.ts';
+import type { Batch, BatchAnswer, BatchFile, FromWriter, WriterFolders } from './writer-batch.ts';
 
 /** A body to write, or a whole and synced temporary file, and the absolute path it is to have. */
 export type WriterFile =
@@ -71,7 +72,13 @@ class WriterThread implements Writer {
     }
     const thread = this.#thread;
     this.#thread = undefined;
-    await thread?.terminate();
+    if (!thread) return;
+    thread.ref();
+    // It may also end by itself, which leaves the journals to the next start.
+    const settled = Promise.race([once(thread, 'message'), once(thread, 'exit')]);
+    thread.postMessage('settle');
+    await settled;
+    await thread.terminate();
   }
 
   #send(): void {
@@ -90,7 +97,9 @@ class WriterThread implements Writer {
       resourceLimits: THREAD_MEMORY,
     });
     let cause: unknown;
-    thread.on('message', (answer: BatchAnswer) => this.#finish(this.#errorsOf(answer)));
+    thread.on('message', (answer: FromWriter) => {
+      if (answer !== 'settled') this.#finish(this.#errorsOf(answer));
+    });
     thread.on('error', (error) => {
       cause = error;
     });

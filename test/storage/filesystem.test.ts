@@ -38,10 +38,11 @@ async function openStorage(t: TestContext, given?: string): Promise<{ storage: S
   return { storage, root };
 }
 
-/** Paths of all files below, relative. */
+/** Paths of all files below, relative, but for the journals, which keep what is in its place too. */
 async function filesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+  const files = entries.filter((entry) => entry.isFile() && !entry.name.startsWith('journal-'));
+  return files.map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
 }
 
 const isReadableByAll = async (path: string): Promise<boolean> =>

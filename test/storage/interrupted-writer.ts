@@ -1,4 +1,5 @@
-// Run and killed by filesystem.test.ts: stores files under the folder in argv without end, and says which are durable.
+// Run and killed by the tests here: stores files under the folder in argv without end, small ones alone where it says so, and
+// says which are durable.
 import { randomBytes } from 'node:crypto';
 import { filesystemStorage } from '../../src/storage/filesystem.ts';
 import { keyOf } from './conformance.ts';
@@ -9,11 +10,10 @@ const say = (line: string): void => {
   process.stdout.write(`${line}\n`);
 };
 
-async function putSmallFiles(): Promise<void> {
+async function putSmallFiles(bytes: number): Promise<void> {
   for (;;) {
     const files = Array.from({ length: 8 }, () => {
-      // Large enough that the end comes in the middle of one.
-      const body = randomBytes(1_500_000);
+      const body = randomBytes(bytes);
       return { key: keyOf(body), body };
     });
     await storage.putSmall(files);
@@ -32,6 +32,11 @@ async function commitFiles(): Promise<void> {
   }
 }
 
-const unfinished = await storage.create();
-await unfinished.write(randomBytes(100_000));
-await Promise.all([putSmallFiles(), putSmallFiles(), commitFiles()]);
+if (process.argv[3] === 'small') {
+  await putSmallFiles(2_000);
+} else {
+  const unfinished = await storage.create();
+  await unfinished.write(randomBytes(100_000));
+  // Large enough that the end comes in the middle of one, and small enough for the journal.
+  await Promise.all([putSmallFiles(1_500_000), putSmallFiles(20_000), commitFiles()]);
+}
