@@ -28,7 +28,9 @@ export class PendingLocalFile implements PendingFile {
 
   /** Makes the temporary file. */
   async open(): Promise<void> {
-    await this.#attempt(() => this.#opened());
+    await this.#attempt(async () => {
+      await this.#opened();
+    });
   }
 
   async write(chunk: Uint8Array): Promise<void> {

@@ -72,6 +72,20 @@ function testAbsentFiles(storage: () => Storage): void {
 }
 
 function testPendingFiles(storage: () => Storage): void {
+  test('a reserved file is made by the first write; one that nothing was written to needs no end', async () => {
+    storage().reserve();
+    const file = storage().reserve();
+    const [first, second] = [randomBytes(1000), randomBytes(1000)];
+    await file.write(first);
+    await file.write(second);
+    const body = Buffer.concat([first, second]);
+    await file.commit(keyOf(body));
+    assert.deepEqual(await bytesOf(await storage().read(keyOf(body))), body);
+    const aborted = storage().reserve();
+    await aborted.abort();
+    await assert.rejects(aborted.write(first), /already committed, aborted/);
+  });
+
   test('a file is there after commit, whole, and not before', async () => {
     const chunks = [randomBytes(3_000_001), randomBytes(1), Buffer.alloc(0), randomBytes(2_500_000)];
     const body = Buffer.concat(chunks);

@@ -1,4 +1,4 @@
-import { anyOf, contentIds, type VersionChange } from '../../../core/plugin-api.ts';
+import { anyOf, type ContentSelection, contentIds, type VersionChange } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { type Sql, sql } from '../../../db/sql.ts';
 import type { Checksum } from '../format/checksum.ts';
@@ -111,7 +111,11 @@ function addedFirst<Row extends { readonly added: boolean }>(
 }
 
 /** The change, with further units added, and others that are neither added nor stay. */
-export function withUnits(change: VersionChange, add: readonly string[], drop: readonly string[]): VersionChange {
+export function withUnits(
+  change: VersionChange,
+  add: readonly string[],
+  drop: readonly string[],
+): VersionChange & { readonly add: ContentSelection } {
   const wanted = change.add && sql`select s.id from (${change.add}) as s(id) where s.id <> all(${drop}::uuid[])`;
   return {
     ...change,

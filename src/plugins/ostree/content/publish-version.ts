@@ -1,4 +1,10 @@
-import { type PublishedVersion, publishVersion, type VersionChange } from '../../../core/plugin-api.ts';
+import {
+  anyOf,
+  type ContentSelection,
+  type PublishedVersion,
+  publishVersion,
+  type VersionChange,
+} from '../../../core/plugin-api.ts';
 import type { TaskContext } from '../../../kit/define-task.ts';
 import { comingVersion, withUnits } from './coming-version.ts';
 import { UNIQUE_IN_VERSION } from './content-tables.ts';
@@ -9,6 +15,8 @@ import { storeBytes } from './stored-bytes.ts';
 export interface OstreePublication {
   readonly repository_id: string;
   readonly change: VersionChange;
+  /** Objects to add too: many, and nothing that is made here depends on them. */
+  readonly objects?: ContentSelection | undefined;
   /** The version that this one was built from, where the client named one. */
   readonly base_version_id?: string;
   /** Kept, with its signature, where it tells of the refs and deltas that the version will hold. */
@@ -27,7 +35,7 @@ export async function publishOstreeVersion(
   publication: OstreePublication,
 ): Promise<PublishedVersion | undefined> {
   const { services, task } = context;
-  const { repository_id, base_version_id, change, upstream } = publication;
+  const { repository_id, base_version_id, change, objects, upstream } = publication;
   const lastModified = publication.last_modified ?? Math.floor(services.clock().getTime() / 1000);
   const coming = await comingVersion(services.db, repository_id, change, [SUMMARY, SUMMARY_SIGNATURE]);
   const made = await madeFiles(coming, { upstream, lastModified }, services);
@@ -37,9 +45,10 @@ export async function publishOstreeVersion(
   const written = await services.db.transaction((tx) => saveFiles(tx, task.domain_id, stored));
   const present = new Set([...made.keep, ...written]);
   const drop = made.drop.filter((id) => !present.has(id));
+  const whole = withUnits(change, [...present], drop);
   return publishVersion(services, context, {
     repository_id,
-    change: withUnits(change, [...present], drop),
+    change: objects ? { ...whole, add: anyOf([whole.add, objects]) } : whole,
     unique: UNIQUE_IN_VERSION,
     ...(base_version_id === undefined ? {} : { base_version_id }),
   });

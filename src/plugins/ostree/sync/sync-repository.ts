@@ -1,4 +1,4 @@
-import { anyOf, contentIds, remoteUpstream, versionHref, versionResponse } from '../../../core/plugin-api.ts';
+import { contentIds, remoteUpstream, versionHref, versionResponse } from '../../../core/plugin-api.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Progress, TaskContext } from '../../../kit/define-task.ts';
 import { versionPrn } from '../../../kit/names.ts';
@@ -49,7 +49,8 @@ async function publish(
   const objects = sql`select co.object_id as id from ostree_commit_object co where co.commit_id = any(${commits}::uuid[])`;
   const version = await publishOstreeVersion(context, {
     repository_id,
-    change: { add: anyOf([contentIds([...units, ...commits]), objects]), mirror },
+    change: { add: contentIds([...units, ...commits]), mirror },
+    objects,
     upstream: summary,
     last_modified: summary?.summary.lastModified,
   });
