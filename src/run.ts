@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { ConfigError } from './config.ts';
+import { DatabaseAwayError } from './db/database-away.ts';
 import { MigrationError } from './db/migrate.ts';
 import { EmbeddedPostgresError } from './embedded/postgres-program.ts';
 import { AlreadyRunningError } from './embedded/supervised-postgres.ts';
@@ -40,6 +41,7 @@ const EXPECTED = [
 /** One line for a failure that the operator can mend, the stack for one that only a developer can. */
 export function failureText(error: unknown): string {
   if (EXPECTED.some((kind) => error instanceof kind)) return (error as Error).message;
+  if (error instanceof DatabaseAwayError) return failureText(error.cause);
   const { code, address, port, syscall, message } = error as NodeJS.ErrnoException & { address?: string; port?: number };
   if (code === 'EADDRINUSE') return `PORT: ${port} of ${address} is in use by another program; stop it, or choose another PORT`;
   if (code === 'EACCES' && syscall === 'listen')
@@ -47,8 +49,8 @@ export function failureText(error: unknown): string {
   if (code === 'EADDRNOTAVAIL' || (code === 'ENOTFOUND' && syscall === 'getaddrinfo'))
     return `HOST: ${address ?? message} is no address of this machine`;
   if (syscall === 'connect') return `DATABASE_URL: PostgreSQL at ${address}:${port} does not answer (${code})`;
-  // SQLSTATE classes: no such database, wrong credentials.
-  if (code === '3D000' || code?.startsWith('28')) return `DATABASE_URL: ${message}`;
+  // SQLSTATE classes: no such database, wrong credentials, not ready or full.
+  if (code === '3D000' || /^(28|53|57P0)/.test(code ?? '')) return `DATABASE_URL: ${message}`;
   return error instanceof Error && error.stack ? error.stack : String(error);
 }
 

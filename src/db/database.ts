@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import type { Logger } from 'pino';
+import { namedDatabaseError } from './database-away.ts';
 import { PrismaClient } from './generated/client.ts';
 import type { Sql } from './sql.ts';
 
@@ -66,11 +67,20 @@ function nameOf(text: string): string | undefined {
   return name;
 }
 
+/** What `step` answers; where PostgreSQL is away, its error says so. */
+async function named<T>(step: () => Promise<T>): Promise<T> {
+  try {
+    return await step();
+  } catch (error) {
+    throw namedDatabaseError(error);
+  }
+}
+
 const runner = (target: pg.Pool | pg.PoolClient): Queryable => {
   const run = (statement: Sql) => {
     const text = statement.text;
     const name = nameOf(text);
-    return target.query({ text, values: statement.values, types, ...(name ? { name } : {}) });
+    return named(() => target.query({ text, values: statement.values, types, ...(name ? { name } : {}) }));
   };
   return {
     query: async <Row>(statement: Sql) => (await run(statement)).rows as Row[],
@@ -79,7 +89,7 @@ const runner = (target: pg.Pool | pg.PoolClient): Queryable => {
 };
 
 async function inTransaction<T>(pool: pg.Pool, work: (tx: Queryable) => Promise<T>): Promise<T> {
-  const client = await pool.connect();
+  const client = await named(() => pool.connect());
   let broken = false;
   // A connection that dies in mid-transaction must not take the process with it; the statement in hand reports it.
   const onError = () => {
@@ -87,9 +97,9 @@ async function inTransaction<T>(pool: pg.Pool, work: (tx: Queryable) => Promise<
   };
   client.on('error', onError);
   try {
-    await client.query('begin');
+    await named(() => client.query('begin'));
     const result = await work(runner(client));
-    await client.query('commit');
+    await named(() => client.query('commit'));
     return result;
   } catch (error) {
     await client.query('rollback').catch(() => {
@@ -151,7 +161,7 @@ async function listen(
 
 /**
  * Connects lazily to `url`; `max` bounds the connections of this process. Prisma shares the pool.
- * A server that is away makes single statements fail; the next one connects again.
+ * A server that is away makes single statements fail, with DatabaseAwayError; the next one connects again.
  */
 export function openDatabase(url: string, options: { max: number; log: Logger }): Database {
   const pool = new pg.Pool({

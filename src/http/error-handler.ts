@@ -1,18 +1,10 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { isDatabaseAway } from '../core/tasks/database-away.ts';
 import { ApiError } from '../kit/errors.ts';
 import { sendJson } from '../kit/routes.ts';
 import { StorageFullError } from '../storage/storage.ts';
 
 const detail = (message: string) => ({ detail: message });
-
-/** SQLSTATE classes of a server that is away or going away: the request may be repeated. */
-const UNAVAILABLE = /^(08|57P|53)/;
-const CONNECTION_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT']);
-
-const databaseAway = (error: Error & { code?: string }): boolean =>
-  UNAVAILABLE.test(error.code ?? '') ||
-  CONNECTION_CODES.has(error.code ?? '') ||
-  /^(Connection terminated|timeout exceeded when trying to connect)/.test(error.message);
 
 interface Answer {
   readonly status: number;
@@ -23,7 +15,7 @@ interface Answer {
 /** What the client is told of an error; undefined for those that are our fault. */
 function answerOf(error: Error & { code?: string; statusCode?: number }): Answer | undefined {
   if (error instanceof ApiError) return { status: error.status, body: error.body, headers: error.headers };
-  if (databaseAway(error))
+  if (isDatabaseAway(error))
     return {
       status: 503,
       body: detail('The database is not reachable at the moment. Please try again.'),

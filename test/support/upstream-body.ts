@@ -13,6 +13,7 @@ export async function sendReply(
   options: { head: boolean; range?: string | undefined },
 ): Promise<void> {
   if (delivery.headersAfter !== undefined) await delay(delivery.headersAfter);
+  if (delivery.held !== undefined && delivery.held.after === undefined) await delivery.held.until;
   const { body } = reply;
   const range = delivery.ignoreRange || options.range === undefined ? null : parseRange(options.range, body.size);
   if (range === 'unsatisfiable') {
@@ -30,8 +31,9 @@ export async function sendReply(
 }
 
 function isPlain(delivery: Delivery): boolean {
-  const { bytesPerSecond, cutAfter, idleAfter, corrupt, lengthOff } = delivery;
-  return bytesPerSecond === undefined && cutAfter === undefined && idleAfter === undefined && !corrupt && lengthOff === undefined;
+  const { bytesPerSecond, cutAfter, idleAfter, corrupt, lengthOff, held } = delivery;
+  const whole = cutAfter === undefined && idleAfter === undefined && lengthOff === undefined && !corrupt;
+  return whole && bytesPerSecond === undefined && held?.after === undefined;
 }
 
 async function pump(response: ServerResponse, body: Body, start: number, end: number, delivery: Delivery): Promise<void> {
@@ -40,8 +42,13 @@ async function pump(response: ServerResponse, body: Body, start: number, end: nu
   const step =
     delivery.bytesPerSecond === undefined ? CHUNK : Math.max(1, Math.min(CHUNK, Math.ceil(delivery.bytesPerSecond / 20)));
   const chunk = freeChunks.pop() ?? Buffer.allocUnsafeSlow(CHUNK);
+  let pauseAt = start + (delivery.held?.after ?? Infinity);
   for (let at = start; at < stopAt && !response.destroyed; ) {
-    const target = chunk.subarray(0, Math.min(step, stopAt - at));
+    if (at >= pauseAt) {
+      pauseAt = Infinity;
+      await delivery.held?.until;
+    }
+    const target = chunk.subarray(0, Math.min(step, stopAt - at, pauseAt - at));
     if (at >= trueEnd) target.fill(0);
     const length = at < trueEnd ? body.copy(at, target) : target.length;
     if (delivery.corrupt && at === 0) chunk.writeUInt8(chunk.readUInt8(0) ^ 0xff, 0);

@@ -6,6 +6,8 @@ import type { LoggedRequest, RequestKind } from './upstream-requests.ts';
 export interface Delivery {
   /** Milliseconds before the status line. */
   headersAfter?: number;
+  /** Holds the answer until this is settled: before its status line, or after so many bytes of its body. */
+  held?: { until: Promise<unknown>; after?: number };
   /** Bytes a second. */
   bytesPerSecond?: number;
   /** Bytes of the body after which the connection is destroyed. */
@@ -169,6 +171,10 @@ export const FAULTS = {
   slowHeaders: (ms: number): Fault => ({ deliver: { headersAfter: ms } }),
   slowBody: (bytesPerSecond: number): Fault => ({ deliver: { bytesPerSecond } }),
   idleBody: (after = 10): Fault => ({ deliver: { idleAfter: after } }),
+  /** Comes when `until` is settled: not even a status line before, or so many bytes of the body. */
+  held: (until: Promise<unknown>, after?: number): Fault => ({
+    deliver: { held: { until, ...(after === undefined ? {} : { after }) } },
+  }),
   /** Cut off after so many bytes of the body. With `ignoreRange` a resume by Range gets the whole body. */
   cutOff: (after: number, ignoreRange = false): Fault => ({ deliver: { cutAfter: after, ignoreRange } }),
   wrongDigest: { deliver: { corrupt: true } },

@@ -1,25 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { DatabaseAwayError } from '../../db/database-away.ts';
 
-const SOCKET_CODES = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EPIPE',
-  'ETIMEDOUT',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-]);
-// Connection exceptions, operator intervention (shutdown, start-up), insufficient resources; then deadlock and serialization.
-const SQLSTATES = /^(08|57P0|53|40P01|40001)/;
-const MESSAGES =
-  /connection terminated|connection ended|timeout exceeded when trying to connect|connection error and is not queryable/i;
+// Deadlock and serialization.
+const CONFLICTS = /^(40P01|40001)$/;
 
-/** Whether a statement failed because PostgreSQL was away, starting, full or in a deadlock: the same may succeed later. */
+/**
+ * Whether a statement failed because PostgreSQL was away, starting, full or in a deadlock: the same may succeed later. Also when
+ * an error that says where it happened was put around it.
+ */
 export function isDatabaseAway(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
-  return SOCKET_CODES.has(code) || SQLSTATES.test(code) || MESSAGES.test(error.message);
+  return error instanceof DatabaseAwayError || CONFLICTS.test(code) || isDatabaseAway(error.cause);
 }
 
 const FIRST_PAUSE_MS = 100;

@@ -12,6 +12,9 @@ import { taskErrorOf, WORKER_SHUTDOWN } from './task-error.ts';
 const GRACE_MS = 10_000;
 const SHUTDOWN_GRACE_MS = 3_000;
 
+/** How often a task that is safe to run twice begins anew because the database was away. */
+const MOST_RUNS = 5;
+
 /** For an end that was refused: what the task has shown may be what the database cannot store. */
 const NOTHING_SHOWN: Pick<ProgressBook, 'record'> = {
   record: () => ({ progress_reports: [], created_resources: [], created_resource_prns: [] }),
@@ -52,13 +55,15 @@ function outcomeOf(run: Promise<unknown>, signal: AbortSignal): Promise<Outcome>
   });
 }
 
-/** The ending that goes into the row; undefined where the task goes back to wait for another worker. */
-function endingOf(outcome: Outcome, cause: AbortCause | undefined, rerun: boolean): Ending | undefined {
+/** The ending that goes into the row; undefined where the task goes back to wait for another run. */
+function endingOf(outcome: Outcome, cause: AbortCause | undefined, { rerun, fence }: TaskRun): Ending | undefined {
   if (outcome !== 'deaf' && 'value' in outcome) return { state: 'completed', result: outcome.value };
   if (cause instanceof TaskCanceled) return { state: 'canceled' };
   if (cause instanceof WorkerShutdown) return rerun ? undefined : { state: 'failed', error: WORKER_SHUTDOWN };
   if (cause instanceof TaskTimedOut) return { state: 'failed', error: taskErrorOf(cause) };
-  return { state: 'failed', error: taskErrorOf(outcome === 'deaf' ? cause : outcome.error) };
+  const error = outcome === 'deaf' ? cause : outcome.error;
+  if (rerun && fence < MOST_RUNS && isDatabaseAway(error)) return undefined;
+  return { state: 'failed', error: taskErrorOf(error) };
 }
 
 /** One run of one claimed task. */
@@ -105,8 +110,10 @@ class Run implements TaskRun {
       this.#log.warn('task was taken from this worker; its late end is not recorded');
       return;
     }
-    if (outcome !== 'deaf' && 'error' in outcome && !cause) this.#log.warn({ err: outcome.error }, 'task failed');
-    await this.#settle(endingOf(outcome, cause, this.rerun));
+    const ending = endingOf(outcome, cause, this);
+    if (outcome !== 'deaf' && 'error' in outcome && !cause)
+      this.#log.warn({ err: outcome.error }, ending ? 'task failed' : 'task was interrupted, and runs again');
+    await this.#settle(ending);
   }
 
   /** The work. A name that nobody knows or arguments that cannot be read are errors of the task like any other. */
@@ -148,7 +155,7 @@ class Run implements TaskRun {
       if (ending) return this.#end(ending);
       const wakeUp = await releaseTask(this.#services.db, this.#task);
       if (!wakeUp) return this.#end({ state: 'canceled' });
-      this.#log.info('task goes back to wait for another worker');
+      this.#log.info('task goes back to wait for another run');
       return { state: 'waiting' as const, wakeUps: [wakeUp] };
     });
     if (!ended) {
