@@ -11,6 +11,8 @@ export interface MemoryUpstream {
   readonly files: Map<string, Answer>;
   /** Requests for a path. */
   count(path: string): number;
+  /** Connections that were made to it. */
+  readonly connections: number;
   stop(): Promise<void>;
 }
 
@@ -25,11 +27,18 @@ export async function startMemoryUpstream(): Promise<MemoryUpstream> {
     else if (typeof answer === 'function') answer(request, response);
     else response.writeHead(200, { 'content-length': answer.length }).end(answer);
   });
+  let connections = 0;
+  server.on('connection', () => {
+    connections += 1;
+  });
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/repo`,
     files,
     count: (path) => counts.get(path) ?? 0,
+    get connections() {
+      return connections;
+    },
     stop: () =>
       new Promise((stopped) => {
         server.close(() => stopped());

@@ -109,6 +109,24 @@ it('keeps no client waiting until the file is stored', async () => {
   }
 });
 
+it('asks for one file after the other over one connection', async () => {
+  const other = await startMemoryUpstream();
+  try {
+    const remote = await rows.remote(other.url);
+    const repository = await rows.repository(remote);
+    const objects = Array.from({ length: 10 }, small);
+    await rows.publish(repository, objects, [remote]);
+    await rows.distribution('one-by-one', { repository_id: repository });
+    for (const { path, bytes } of objects) {
+      other.files.set(path, bytes);
+      assert.ok((await plainRequest(app.url, `/pulp/content/one-by-one/${path}`)).body.equals(bytes));
+    }
+    assert.ok(other.connections <= 2, `${other.connections} connections`);
+  } finally {
+    await other.stop();
+  }
+});
+
 it('answers HEAD without asking the upstream', async () => {
   const served = await serve(small());
   assert.equal((await served.ask({ method: 'HEAD' })).status, 200);
