@@ -34,10 +34,11 @@ export interface ObjectFetcherOptions {
   readonly services: Services;
   readonly client: OstreeClient;
   readonly domainId: string;
-  readonly remoteId: string;
+  /** The remote that has them, if they come from one. */
+  readonly remoteId: string | undefined;
   /** Whether file objects are fetched; otherwise they are only noted. */
   readonly immediate: boolean;
-  readonly progress: Progress;
+  readonly progress: Pick<Progress, 'increment'>;
   readonly stop: AbortController;
   readonly signal: AbortSignal;
 }
