@@ -45,6 +45,8 @@ export interface Mirror {
   versions(repository: string): Promise<number[]>;
   /** Pulls the latest version, whole, as clients do, and checks each byte by its digest, and the tags against `expected`. */
   pullAll(repository: string, expected: Readonly<Record<string, ImageContent>>): Promise<void>;
+  /** How many of these blobs are stored. */
+  stored(digests: readonly string[]): Promise<number>;
   /** Unfinished files. */
   temporaryFiles(): Promise<string[]>;
   stop(): Promise<void>;
@@ -151,6 +153,11 @@ export async function startMirror(settings: Readonly<Record<string, string>> = {
           assert.equal(sha256Digest(bytes), digest);
         }
       }
+    },
+    async stored(digests) {
+      const { body } = await request('GET', `${API}artifacts/?limit=10000&fields=sha256`);
+      const stored = new Set((body as { results: { sha256: string }[] }).results.map(({ sha256 }) => `sha256:${sha256}`));
+      return digests.filter((digest) => stored.has(digest)).length;
     },
     async temporaryFiles() {
       const folder = join(installation.dataDir, 'media', 'tmp');
