@@ -117,6 +117,7 @@ describe('status', () => {
     const versions = new Map(body.versions.map((one: { component: string; version: string }) => [one.component, one.version]));
     assert.equal(versions.get('core'), '3.123.1');
     assert.equal(versions.get('container'), '2.30.0');
+    assert.equal(versions.get('ostree'), '2.6.1');
     assert.ok(body.online_workers.length > 0);
     assert.equal(body.database_connection.connected, true);
     assert.equal((await server.request('GET', `${API}livez/`, undefined, { authorization: '' })).status, 200);
