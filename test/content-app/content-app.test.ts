@@ -28,6 +28,7 @@ const FILES = [
   file('deltas/a+b/c d', 'plus and space'),
   file('deltas/na\u00efve & <b>"quoted"</b>', 'an odd name'),
   file('deltas/empty', ''),
+  file(`refs/heads/${'long/'.repeat(300)}name`, `${COMMIT}\n`),
 ];
 
 let app: TestApp;
@@ -132,6 +133,7 @@ test('a path is read as it is written', async () => {
   assert.equal((await ask('os/main/deltas/a%2Bb/c%20d?v=1')).body.toString(), 'plus and space');
   assert.equal(await status('os/main/deltas/a%20b/c%20d'), 404);
   assert.equal(await status('os/main/deltas/a+b/c+d'), 404);
+  assert.equal((await ask(`os/main/refs/heads/${'long/'.repeat(300)}name`)).body.toString(), `${COMMIT}\n`);
   assert.equal((await ask('os%2Fmain/%63onfig')).body.toString(), config.bytes.toString());
   assert.equal(await status('os/main/%2563onfig'), 404);
 });
@@ -161,7 +163,7 @@ test('folders are pages of what is in them', async () => {
   assert.deepEqual(linksOf(await ask('os/main/')), ['../', './config', './deltas/', './objects/', './refs/', './summary']);
   assert.deepEqual(linksOf(await ask('os/main/objects/')), ['../', './a1/', './c0/']);
   assert.deepEqual(linksOf(await ask('os/main/objects/c0/')), ['../', `./${COMMIT.slice(2)}.commit`]);
-  assert.deepEqual(linksOf(await ask('os/main/refs/heads/')), ['../', './os/']);
+  assert.deepEqual(linksOf(await ask('os/main/refs/heads/')), ['../', './long/', './os/']);
   const { headers } = await ask('os/main/');
   assert.equal(headers['content-type'], 'text/html; charset=utf-8');
 });
