@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, statfsSync } from 'node:fs';
+import { rmdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { imageOf } from '../../src/demo/image.ts';
+import { largeLayer, layerOf } from '../../src/demo/layer.ts';
+import { type Mirror, startMirror } from './mirror.ts';
+
+const MiB = 2 ** 20;
+const ROOM = 16 * MiB;
+
+/** Mounts a file system of its own in a new folder; undefined where this user may not. */
+function mountDisk(): string | undefined {
+  const folder = mkdtempSync(join(tmpdir(), 'deckle-small-disk-'));
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${ROOM}`, 'tmpfs', folder], { stdio: 'ignore' });
+    return folder;
+  } catch {
+    return undefined;
+  }
+}
+
+const disk = mountDisk();
+
+/** Leaves so many bytes free. */
+function makeRoom(bytes: number): void {
+  const { bsize, blocks, bfree } = statfsSync(disk ?? '');
+  execFileSync('mount', ['-o', `remount,size=${(blocks - bfree) * bsize + bytes}`, disk ?? '']);
+}
+
+describe('on a disk that is full', { skip: disk === undefined && 'this user cannot mount a tmpfs' }, () => {
+  let mirror: Mirror;
+  before(async () => {
+    mirror = await startMirror({ DATA_DIR: join(disk ?? '', 'data'), WORKERS: '1' });
+  });
+  after(async () => {
+    await mirror?.stop();
+    execFileSync('umount', [disk ?? '']);
+    await rmdir(disk ?? '');
+  });
+
+  const earlier = imageOf({ layers: [layerOf({ 'etc/own': 'earlier' }), largeLayer('earlier', MiB)] });
+  const layers = (count: number, size: number) => Array.from({ length: count }, (_, n) => largeLayer(`${size} ${n}`, size));
+
+  for (const [name, image] of [
+    ['one-large-blob', imageOf({ layers: layers(1, 4 * ROOM) })],
+    ['many-small-blobs', imageOf({ layers: layers(150, 200_000) })],
+    ['very-many-blobs', imageOf({ layers: layers(400, 50_000) })],
+  ] as const) {
+    test(`${name}: the sync fails and says so, the server goes on serving, with room the next sync goes on`, async () => {
+      makeRoom(ROOM);
+      mirror.upstream.put('earlier', earlier, 'v1');
+      const served = await mirror.repository();
+      const remoteOfServed = await mirror.remote('earlier');
+      assert.equal((await mirror.sync(served, remoteOfServed)).state, 'completed');
+
+      mirror.upstream.put(name, image, 'v1');
+      const repository = await mirror.repository();
+      const remote = await mirror.remote(name);
+      const task = await mirror.sync(repository, remote);
+      assert.equal(task.state, 'failed');
+      assert.match(task.error?.description ?? '', /^(?=.*no space left)(?=.*(make room|enlarge))(?=.*tag "v1" of )/i);
+      assert.deepEqual(await mirror.versions(repository), [0]);
+      assert.deepEqual(await mirror.temporaryFiles(), []);
+
+      await mirror.pullAll(served, { v1: earlier });
+      assert.equal((await mirror.sync(served, remoteOfServed)).state, 'completed', 'what needs no room still works');
+
+      makeRoom(8 * ROOM);
+      assert.equal((await mirror.sync(repository, remote)).state, 'completed');
+      await mirror.pullAll(repository, { v1: image });
+    });
+  }
+});
