@@ -6,7 +6,8 @@ import { build } from 'esbuild';
 
 const root = join(import.meta.dirname, '..');
 const source = (name) => join(root, 'src', name);
-const threads = readdirSync(join(root, 'src'), { recursive: true }).filter((name) => name.endsWith('-thread.ts'));
+// What a thread is started from, and what it imports by name.
+const threads = readdirSync(join(root, 'src'), { recursive: true }).filter((name) => /-(?:thread|proof)\.ts$/.test(name));
 const entries = ['deckle.ts', 'demo.ts', ...threads].filter((name) => existsSync(source(name)));
 
 const names = entries.map((name) => basename(name, '.ts'));

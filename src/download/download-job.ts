@@ -69,7 +69,7 @@ export async function runDownload(job: DownloadJob, context: JobContext): Promis
 }
 
 /** The file, its digests, and how far both have come. */
-class HashedFile {
+class HashedFile implements TransferTarget {
   readonly resume: Resume;
   readonly #job: DownloadJob;
   readonly #fd: number;
@@ -127,7 +127,20 @@ class HashedFile {
   }
 }
 
-async function fetchInto(file: HashedFile, job: DownloadJob, context: JobContext): Promise<void> {
+/** What takes the bytes of a transfer. */
+export interface TransferTarget {
+  readonly resume: Resume;
+  /** Where the bytes come from, after redirects. */
+  url: string;
+  /** Takes a part, whose memory is used again. */
+  add(part: Buffer): void;
+}
+
+/** What a transfer needs to know of a job. */
+export type Transfer = Pick<DownloadJob, 'upstream' | 'url' | 'headers' | 'tls' | 'timeouts' | 'rules'>;
+
+/** One try of a transfer, with its redirects: from the first byte that is not there yet. */
+export async function fetchInto(file: TransferTarget, job: Transfer, context: JobContext): Promise<void> {
   const policy = new NetworkPolicy(job.rules);
   let hop: Hop = { url: new URL(job.url), headers: { ...job.headers, ...file.resume.headers() } };
   const started = Date.now();
@@ -153,7 +166,7 @@ interface ExchangeContext extends JobContext {
 }
 
 /** One request: a body goes to the file, anything else is read past. A kept connection that turns out closed is replaced. */
-async function exchange(file: HashedFile, hop: Hop, job: DownloadJob, context: ExchangeContext): Promise<ResponseHead> {
+async function exchange(file: TransferTarget, hop: Hop, job: Transfer, context: ExchangeContext): Promise<ResponseHead> {
   for (;;) {
     context.signal.throwIfAborted();
     const connection = context.connections.take(job.upstream, hop.url, {
@@ -184,14 +197,14 @@ async function exchange(file: HashedFile, hop: Hop, job: DownloadJob, context: E
 }
 
 class JobSink {
-  readonly #file: HashedFile;
+  readonly #file: TransferTarget;
   readonly #url: string;
   readonly #slow: SlowBody;
   #last = performance.now();
   #discarded = 0;
   seen: ResponseHead | undefined;
 
-  constructor(file: HashedFile, url: string) {
+  constructor(file: TransferTarget, url: string) {
     this.#file = file;
     this.#url = url;
     this.#slow = new SlowBody(url);

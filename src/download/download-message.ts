@@ -1,13 +1,15 @@
 import type { DownloadJob } from './download-job.ts';
-import type { Downloaded } from './upstream.ts';
+import type { ProvenJob, ProvenResult } from './proven-job.ts';
 import { UpstreamError, type UpstreamErrorKind } from './upstream-error.ts';
 
-/** What the process tells a download thread. */
-export type ToThread = { readonly id: number; readonly job: DownloadJob } | { readonly id: number; readonly abort: true };
+/** What the process tells a download thread. Both sides send what one turn of their event loop brings as one message. */
+export type ToThread =
+  | { readonly id: number; readonly job: DownloadJob | ProvenJob }
+  | { readonly id: number; readonly abort: true };
 
 /** What a thread answers: `done` and `failed` end a job. */
 export type FromThread =
-  | { readonly id: number; readonly done: Downloaded }
+  | { readonly id: number; readonly done: ProvenResult }
   | { readonly id: number; readonly failed: PlainError }
   | { readonly id: number; readonly retry: PlainError; readonly number: number; readonly waitMs: number };
 

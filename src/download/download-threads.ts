@@ -3,21 +3,23 @@ import { THREAD_MEMORY, threadEntry } from '../lib/worker-entry.ts';
 import { onAbort } from './abort.ts';
 import type { DownloadJob } from './download-job.ts';
 import { errorOf, type FromThread, type ToThread } from './download-message.ts';
-import type { Downloaded } from './upstream.ts';
+import type { ProvenJob, ProvenResult } from './proven-job.ts';
 
 interface Pending {
-  readonly resolve: (done: Downloaded) => void;
+  readonly resolve: (done: ProvenResult) => void;
   readonly reject: (error: unknown) => void;
   readonly onRetry: (error: Error, retry: number, waitMs: number) => void;
 }
 
 /**
- * Threads that each fetch whole files: hashing and writing at a gigabyte a second is more than one core does. They are the
+ * Threads that each fetch whole files: hashing and writing at a gigabyte a second is more than one core does, and so are thousands
+ * of small requests a second beside all else that a sync does. They are the
  * process's, not an upstream's, live as long as it does, and do not keep it alive while they are idle.
  */
 class DownloadThread {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
+  #outbox: ToThread[] = [];
   #nextId = 1;
   alive = true;
 
@@ -27,7 +29,9 @@ class DownloadThread {
       resourceLimits: THREAD_MEMORY,
     });
     this.#worker.unref();
-    this.#worker.on('message', (message: FromThread) => this.#take(message));
+    this.#worker.on('message', (messages: readonly FromThread[]) => {
+      for (const message of messages) this.#take(message);
+    });
     this.#worker.on('error', (error) => this.#die(error));
     this.#worker.on('exit', (code) => this.#die(new Error(`a download thread ended with code ${code}`)));
   }
@@ -36,19 +40,25 @@ class DownloadThread {
     return this.#pending.size;
   }
 
-  run(job: DownloadJob, signal: AbortSignal | undefined, onRetry: Pending['onRetry']): Promise<Downloaded> {
+  run(job: DownloadJob | ProvenJob, signal: AbortSignal | undefined, onRetry: Pending['onRetry']): Promise<ProvenResult> {
     signal?.throwIfAborted();
     const id = this.#nextId++;
     const stop = onAbort(signal, () => this.#tell({ id, abort: true }));
-    return new Promise<Downloaded>((resolve, reject) => {
+    return new Promise<ProvenResult>((resolve, reject) => {
       this.#pending.set(id, { resolve, reject, onRetry });
       this.#worker.ref();
       this.#tell({ id, job });
     }).finally(stop);
   }
 
+  /** Collects what one turn of the event loop asks for. */
   #tell(message: ToThread): void {
-    this.#worker.postMessage(message);
+    this.#outbox.push(message);
+    if (this.#outbox.length > 1) return;
+    setImmediate(() => {
+      this.#worker.postMessage(this.#outbox);
+      this.#outbox = [];
+    });
   }
 
   #take(message: FromThread): void {
@@ -78,11 +88,11 @@ let threads: DownloadThread[] = [];
  * the signal's reason, once the thread has let go of the file.
  */
 export async function downloadInThread(
-  job: DownloadJob,
+  job: DownloadJob | ProvenJob,
   limit: number,
   signal: AbortSignal | undefined,
   onRetry: Pending['onRetry'],
-): Promise<Downloaded> {
+): Promise<ProvenResult> {
   threads = threads.filter(({ alive }) => alive);
   let thread = threads.toSorted((a, b) => a.load - b.load)[0];
   if (!thread || (thread.load > 0 && threads.length < limit)) {

@@ -10,11 +10,13 @@ import { abortScope, onAbort, shareSignal } from './abort.ts';
 import { openBody } from './body-stream.ts';
 import { decodeBody } from './decode.ts';
 import { openDispatcher, tlsOptionsOf } from './dispatcher.ts';
-import type { DownloadJob } from './download-job.ts';
+import type { DownloadJob, Transfer } from './download-job.ts';
 import { downloadInThread } from './download-threads.ts';
 import { exchange } from './exchange.ts';
 import { statusError } from './failure.ts';
 import { NetworkPolicy, type NetworkRules } from './network-policy.ts';
+import { loadProof, provenStream } from './proof.ts';
+import { type ProvenJob, type ProvenResult, tooLarge } from './proven-job.ts';
 import { followRedirect, type Hop, isRedirect, MAX_REDIRECTS, tooManyRedirects, withoutSecrets } from './redirect.ts';
 import { concurrencyOf, ownHeadersOf, type RemoteSettings, type Timeouts, timeoutsOf, triesOf } from './remote-settings.ts';
 import { checksumError, Resume } from './resume.ts';
@@ -25,6 +27,8 @@ import type {
   ChecksumName,
   Downloaded,
   DownloadRequest,
+  ProvenBody,
+  ProvenRequest,
   SmallRequest,
   SmallResponse,
   Upstream,
@@ -101,6 +105,18 @@ export class HttpUpstream implements Upstream {
     );
   }
 
+  fetch(request: ProvenRequest): Promise<ProvenBody> {
+    shareSignal(request.signal);
+    return this.#inSlot(request.signal, async () => {
+      const path = request.file?.path;
+      if (this.#settings.proxy_url !== null || (request.file && path === undefined)) return this.#fetchHere(request);
+      const { proof, maxHeld, checksums = DEFAULT_CHECKSUMS } = request;
+      const job: ProvenJob = { ...(await this.#transfer(request)), tries: this.#tries, checksums, proof, maxHeld, path };
+      const { bytes, ...downloaded } = await this.#runInThread(job, request.signal);
+      return { ...downloaded, bytes: bytes && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) };
+    });
+  }
+
   stream(request: VerifiedRequest | CheckedRequest): Promise<UpstreamStream> {
     shareSignal(request.signal);
     return new Promise((resolve, reject) => {
@@ -167,28 +183,59 @@ export class HttpUpstream implements Upstream {
   }
 
   async #downloadInThread(request: DownloadRequest, path: string): Promise<Downloaded> {
-    await this.#turn(request.signal);
-    const { url, headers } = this.#hop(request, 'identity');
     const job: DownloadJob = {
-      upstream: this.#id,
-      url: url.href,
-      headers,
+      ...(await this.#transfer(request)),
       algorithm: algorithmOf(request.digest),
       hex: hexOf(request.digest),
       size: request.size,
       checksums: request.checksums ?? DEFAULT_CHECKSUMS,
       path,
       tries: this.#tries,
-      tls: tlsOptionsOf(this.#settings),
-      timeouts: this.#timeouts,
-      rules: this.#rules,
     };
-    const scope = this.#scope(request.signal);
+    return this.#runInThread(job, request.signal);
+  }
+
+  async #runInThread(job: DownloadJob | ProvenJob, signal: AbortSignal | undefined): Promise<ProvenResult> {
+    const scope = this.#scope(signal);
     try {
       return await downloadInThread(job, this.#threads, scope.signal, this.#noteRetry);
     } finally {
       scope.end();
     }
+  }
+
+  /** What a thread needs to know of a request, when it is the request's turn. */
+  async #transfer(request: Pick<ProvenRequest, 'url' | 'headers' | 'signal'>): Promise<Transfer> {
+    await this.#turn(request.signal);
+    const { url, headers } = this.#hop(request, 'identity');
+    const tls = tlsOptionsOf(this.#settings);
+    return { upstream: this.#id, url: url.href, headers, tls, timeouts: this.#timeouts, rules: this.#rules };
+  }
+
+  /** As a thread does it. What was written cannot be taken back, so wrong bytes are final. */
+  async #fetchHere({ proof, maxHeld, file, checksums = DEFAULT_CHECKSUMS, ...request }: ProvenRequest): Promise<ProvenBody> {
+    const { check } = await loadProof(proof);
+    const checked = provenStream(request.url, check(proof.expected));
+    const hashes = checksums.map((name) => ({ name, hash: createHash(name) }));
+    const scope = this.#scope(request.signal);
+    let held: Uint8Array[] | undefined = [];
+    let size = 0;
+    try {
+      const { chunks } = await this.#verifiedBody({ ...request, size: undefined, check: checked }, scope.signal);
+      for await (const chunk of chunks) {
+        for (const { hash } of hashes) hash.update(chunk);
+        size += chunk.byteLength;
+        held?.push(chunk);
+        if (size <= maxHeld) continue;
+        if (!file) throw tooLarge(request.url, maxHeld);
+        for (const bytes of held ?? [chunk]) await file.write(bytes);
+        held = undefined;
+      }
+    } finally {
+      scope.end();
+    }
+    const computed = Object.fromEntries(hashes.map(({ name, hash }) => [name, hash.digest('hex')]));
+    return { size, checksums: computed, bytes: held && Buffer.concat(held) };
   }
 
   /** Through a proxy, or where there is no local file. What was written cannot be taken back, so wrong bytes are final. */

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Digest } from '../lib/digest.ts';
 import type { StreamCheck } from '../lib/verified-stream.ts';
 import { HttpUpstream } from './http-upstream.ts';
+import type { BodyProof } from './proof.ts';
 import type { RemoteSettings } from './remote-settings.ts';
 
 /** Response headers, lower-case names; several of one name are joined by `, `. */
@@ -66,6 +67,25 @@ export interface DownloadRequest extends VerifiedRequest {
   readonly checksums?: readonly ChecksumName[] | undefined;
 }
 
+/** A request for a body of unknown size, small as a rule, that something else than a digest of its bytes proves. */
+export interface ProvenRequest {
+  readonly url: string;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly proof: BodyProof;
+  /** Up to so many bytes are held. */
+  readonly maxHeld: number;
+  /** Where a larger body goes; without one it fails as `too-large`. Untouched by a body that is held. */
+  readonly file?: DownloadTarget | undefined;
+  /** What to compute of the bytes. Default: sha256. */
+  readonly checksums?: readonly ChecksumName[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A body that is proven: in `bytes`, or in the request's file. */
+export interface ProvenBody extends Downloaded {
+  readonly bytes: Buffer | undefined;
+}
+
 /** What has been written and verified. */
 export interface Downloaded {
   readonly size: number;
@@ -99,6 +119,8 @@ export interface Upstream {
   request(request: SmallRequest): Promise<SmallResponse>;
   /** A large body into a file: hashed as it is written, resumed where it broke, whole and verified when this resolves. */
   download(request: DownloadRequest): Promise<Downloaded>;
+  /** A body of any size, into memory or, if it is large, into a file: fetched and proven by a thread, in one request. */
+  fetch(request: ProvenRequest): Promise<ProvenBody>;
   /** A large body as it comes, for a waiting client; resolves when the head is there. */
   stream(request: VerifiedRequest | CheckedRequest): Promise<UpstreamStream>;
   /** Closes the connections. Requests still running fail. */

@@ -12,5 +12,12 @@ export function threadEntry(moduleUrl: string, name: string): URL {
   return new URL(`data:text/javascript,${encodeURIComponent(script)}`);
 }
 
+/**
+ * The URL by which a thread imports a sibling of the calling module: `name` ends in `-proof`, so that it has a file of its own in the
+ * bundle (scripts/build.mjs).
+ */
+export const siblingModule = (moduleUrl: string, name: string): string =>
+  new URL(`./${name}.${moduleUrl.endsWith('.ts') ? 'ts' : 'mjs'}`, moduleUrl).href;
+
 /** Heap of a thread that moves bytes: what it makes is short-lived, and by default each thread's young generation alone takes 48 MB. */
 export const THREAD_MEMORY: ResourceLimits = { maxYoungGenerationSizeMb: 6, maxOldGenerationSizeMb: 128 };

@@ -1,8 +1,11 @@
-import { createHash, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
+import { provenStream } from '../../../download/proof.ts';
 import type {
   ChecksumName,
   Downloaded,
   DownloadTarget,
+  ProvenBody,
+  ProvenRequest,
   SmallRequest,
   SmallResponse,
   Upstream,
@@ -10,15 +13,18 @@ import type {
 import { publicUrl, UpstreamError } from '../../../download/upstream-error.ts';
 import type { Digest } from '../../../lib/digest.ts';
 import type { StreamCheck } from '../../../lib/verified-stream.ts';
+import { siblingModule } from '../../../lib/worker-entry.ts';
 import { type Checksum, parseChecksum } from './checksum.ts';
-import { filezVerifier, inflatesInHand, verifyFilez } from './filez.ts';
 import { FormatError } from './format-error.ts';
-import { MAX_METADATA_BYTES, type MetadataType, ObjectType, objectPath, verifyMetadata } from './object.ts';
+import { MAX_METADATA_BYTES, type MetadataType, ObjectType, objectPath } from './object.ts';
+import { check } from './object-proof.ts';
 import { isRefName } from './ref-name.ts';
 import { MAX_SUMMARY_BYTES } from './summary.ts';
 
 /** Up to this size, compressed, a file object is held; a larger one flows into a file of its own. */
 export const MAX_HELD_BYTES = 1024 * 1024;
+/** The module that proves objects, in the threads that fetch them. */
+const PROOF = siblingModule(import.meta.url, 'object-proof');
 const MAX_CONFIG_BYTES = 1024 * 1024;
 const MAX_REF_BYTES = 4096;
 /** How servers say that there is no such file: object stores that may not be listed answer 403. */
@@ -53,7 +59,7 @@ export interface OstreeClient {
   commit(checksum: Checksum, signal?: AbortSignal): Promise<FetchedBytes | undefined>;
   /** A dirtree or dirmeta. */
   metadata(checksum: Checksum, type: 2 | 3, signal?: AbortSignal): Promise<FetchedBytes>;
-  /** A file object; `target` is asked for only where it is too large to be held. */
+  /** A file object: into the target, which is untouched otherwise, where it is too large to be held. */
   file(checksum: Checksum, target: () => Promise<DownloadTarget>, signal?: AbortSignal): Promise<FetchedFile>;
   /** Detached metadata of a commit: its signatures; undefined where it has none. Nothing proves it but what it holds. */
   commitMeta(checksum: Checksum, signal?: AbortSignal): Promise<Buffer | undefined>;
@@ -69,7 +75,7 @@ export interface OstreeClient {
 
 /** `checksums`: what to compute of each file beside sha256. */
 export const openOstree = (upstream: Upstream, checksums: readonly ChecksumName[]): OstreeClient =>
-  new UpstreamRepository(upstream, checksums);
+  new UpstreamRepository(upstream, [...new Set<ChecksumName>(['sha256', ...checksums])]);
 
 /** The URL of a file of the repository that a remote's URL names, with a slash at its end or without. */
 export const fileUrl = (repository: URL, path: string): string =>
@@ -129,31 +135,26 @@ class UpstreamRepository implements OstreeClient {
   }
 
   async commit(checksum: Checksum, signal?: AbortSignal): Promise<FetchedBytes | undefined> {
-    const bytes = await this.#small({ ...metadataFile(checksum, ObjectType.commit), optional: true, signal });
-    return bytes && this.#hashed(bytes);
+    try {
+      return await this.#metadata(checksum, ObjectType.commit, signal);
+    } catch (error) {
+      if (error instanceof UpstreamError && error.status !== undefined && ABSENT.includes(error.status)) return undefined;
+      throw error;
+    }
   }
 
-  async metadata(checksum: Checksum, type: 2 | 3, signal?: AbortSignal): Promise<FetchedBytes> {
-    return this.#hashed(await this.#required({ ...metadataFile(checksum, type), signal }));
+  metadata(checksum: Checksum, type: 2 | 3, signal?: AbortSignal): Promise<FetchedBytes> {
+    return this.#metadata(checksum, type, signal);
   }
 
   async file(checksum: Checksum, target: () => Promise<DownloadTarget>, signal?: AbortSignal): Promise<FetchedFile> {
-    const path = objectPath(checksum, ObjectType.file);
-    try {
-      const bytes = await this.#required({
-        path,
-        maxBytes: MAX_HELD_BYTES,
-        verify: (body) => {
-          if (inflatesInHand(body)) verifyFilez(body, checksum);
-        },
-        signal,
-      });
-      if (!inflatesInHand(bytes)) await this.#verifyInFlow(bytes, checksum, path);
-      return this.#hashed(bytes);
-    } catch (error) {
-      if (!(error instanceof UpstreamError) || error.kind !== 'too-large') throw error;
-    }
-    return { ...(await this.#streamFile(checksum, path, await target(), signal)), bytes: undefined };
+    const file = await target();
+    const { bytes, ...fetched } = await this.#object(objectPath(checksum, ObjectType.file), {
+      maxHeld: MAX_HELD_BYTES,
+      file,
+      signal,
+    });
+    return bytes ? { ...fetched, bytes } : { ...fetched, bytes };
   }
 
   commitMeta(checksum: Checksum, signal?: AbortSignal): Promise<Buffer | undefined> {
@@ -204,43 +205,16 @@ class UpstreamRepository implements OstreeClient {
     return ABSENT.includes(status) ? undefined : body;
   }
 
-  async #streamFile(
-    checksum: Checksum,
-    path: string,
-    target: DownloadTarget,
-    signal: AbortSignal | undefined,
-  ): Promise<Downloaded> {
-    const hashes = [...new Set<ChecksumName>(['sha256', ...this.#checksums])].map((name) => ({ name, hash: createHash(name) }));
-    const check = filezCheck(checksum, this.#url(path));
-    const { body } = await this.#upstream.stream({
-      url: this.#url(path),
-      headers: this.#headers,
-      size: undefined,
-      check,
-      signal,
-    });
-    let size = 0;
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      for (const { hash } of hashes) hash.update(chunk);
-      await target.write(chunk);
-      size += chunk.byteLength;
-    }
-    return { size, checksums: Object.fromEntries(hashes.map(({ name, hash }) => [name, hash.digest('hex')])) };
+  async #metadata(checksum: Checksum, type: MetadataType, signal: AbortSignal | undefined): Promise<FetchedBytes> {
+    const path = objectPath(checksum, type);
+    const { bytes, ...fetched } = await this.#object(path, { maxHeld: MAX_METADATA_BYTES, signal });
+    if (!bytes) throw new Error(`${path} was to be held and is not`);
+    return { ...fetched, bytes };
   }
 
-  async #verifyInFlow(bytes: Buffer, checksum: Checksum, path: string): Promise<void> {
-    const check = filezCheck(checksum, this.#url(path));
-    try {
-      await check.update(bytes);
-      await check.finish();
-    } finally {
-      check.destroy?.();
-    }
-  }
-
-  #hashed(bytes: Buffer): FetchedBytes {
-    const names = new Set<ChecksumName>(['sha256', ...this.#checksums]);
-    return { bytes, checksums: Object.fromEntries([...names].map((name) => [name, hash(name, bytes)])) };
+  #object(path: string, how: Pick<ProvenRequest, 'maxHeld' | 'file' | 'signal'>): Promise<ProvenBody> {
+    const proof = { module: PROOF, expected: path };
+    return this.#upstream.fetch({ ...how, url: this.#url(path), headers: this.#headers, proof, checksums: this.#checksums });
   }
 
   /** What is wrong with the bytes is the upstream's fault, and worth another try. */
@@ -257,26 +231,11 @@ class UpstreamRepository implements OstreeClient {
   }
 }
 
-const metadataFile = (checksum: Checksum, type: MetadataType) => ({
-  path: objectPath(checksum, type),
-  maxBytes: MAX_METADATA_BYTES,
-  verify: (bytes: Buffer) => verifyMetadata(bytes, checksum, type),
-});
-
 const blame = (error: unknown, url: string): unknown =>
   error instanceof FormatError
     ? new UpstreamError('checksum', publicUrl(url), `${error.message}, at ${publicUrl(url)}`, { cause: error })
     : error;
 
 /** Checks a filez that passes by; what is wrong with it is the upstream's fault. */
-export function filezCheck(checksum: Checksum, url: string): StreamCheck<void> {
-  const verifier = filezVerifier(checksum);
-  const blaming = (error: unknown): never => {
-    throw blame(error, url);
-  };
-  return {
-    update: (chunk) => verifier.update(chunk).catch(blaming),
-    finish: () => verifier.finish().catch(blaming),
-    destroy: () => verifier.destroy(),
-  };
-}
+export const filezCheck = (checksum: Checksum, url: string): StreamCheck<unknown> =>
+  provenStream(url, check(objectPath(checksum, ObjectType.file)));

@@ -143,15 +143,13 @@ export class ObjectFetcher {
   async #fetchFile(checksum: Checksum): Promise<StoredFile> {
     const { client, services, signal } = this.#options;
     let pending: PendingFile | undefined;
+    // Few files need one: nothing is made of it before one does.
+    const target = async (): Promise<PendingFile> => {
+      pending = services.storage.reserve();
+      return pending;
+    };
     try {
-      const fetched = await client.file(
-        checksum,
-        async () => {
-          pending = await services.storage.create();
-          return pending;
-        },
-        signal,
-      );
+      const fetched = await client.file(checksum, target, signal);
       if (fetched.bytes) return await this.#store(fetched);
       const file = storedFile(fetched);
       await pending?.commit(artifactKey(file.checksums.sha256));

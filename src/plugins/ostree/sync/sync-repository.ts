@@ -1,7 +1,6 @@
-import { contentIds, remoteUpstream, versionHref, versionResponse } from '../../../core/plugin-api.ts';
+import { contentIds, remoteUpstream, syncedVersion } from '../../../core/plugin-api.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Progress, TaskContext } from '../../../kit/define-task.ts';
-import { versionPrn } from '../../../kit/names.ts';
 import { publishOstreeVersion } from '../content/publish-version.ts';
 import { openOstree } from '../format/ostree-client.ts';
 import { loadOstreeRemote } from './load-ostree-remote.ts';
@@ -45,7 +44,6 @@ async function publish(
   association: Progress,
   context: TaskContext,
 ): Promise<unknown> {
-  const { db, catalog } = context.services;
   const objects = sql`select co.object_id as id from ostree_commit_object co where co.commit_id = any(${commits}::uuid[])`;
   const version = await publishOstreeVersion(context, {
     repository_id,
@@ -54,17 +52,6 @@ async function publish(
     upstream: summary,
     last_modified: summary?.summary.lastModified,
   });
-  if (!version) {
-    association.complete();
-    return { base_version: null };
-  }
-  association.increment(version.added);
-  association.complete();
-  if (version.removed > 0) {
-    const removal = context.progress('unassociating.content', 'Un-Associating Content');
-    removal.increment(version.removed);
-    removal.complete();
-  }
-  context.created(versionHref('ostree.ostree', repository_id, version.number), versionPrn(version.id));
-  return versionResponse(db, catalog, version.id);
+  const repository = { pulpType: 'ostree.ostree', repository_id };
+  return (await syncedVersion(context, repository, version, association)) ?? { base_version: null };
 }

@@ -1,0 +1,135 @@
+import { createHash, type Hash, hash } from 'node:crypto';
+import { closeSync, constants, createReadStream, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { type DownloadJob, fetchInto, type JobContext } from './download-job.ts';
+import { type BodyProof, loadProof, proving } from './proof.ts';
+import { Resume } from './resume.ts';
+import { withRetries } from './retry.ts';
+import type { ChecksumName, Downloaded } from './upstream.ts';
+import { publicUrl, UpstreamError } from './upstream-error.ts';
+
+/** A body of unknown size to fetch, which a module proves. */
+export interface ProvenJob extends Omit<DownloadJob, 'algorithm' | 'hex' | 'size' | 'path'> {
+  readonly proof: BodyProof;
+  /** Up to so many bytes are held. */
+  readonly maxHeld: number;
+  /** Where a larger body goes; undefined: it is refused. */
+  readonly path: string | undefined;
+}
+
+/** What has been fetched and proven; `bytes`, in memory of their own, where they were held. */
+export interface ProvenResult extends Downloaded {
+  readonly bytes?: Uint8Array;
+}
+
+/** Fetches the body, tries again where that helps, and resolves when it is proven. For a thread that has nothing else to do. */
+export async function runProven(job: ProvenJob, context: JobContext): Promise<ProvenResult> {
+  const body = new ProvenBody(job);
+  try {
+    return await withRetries({ tries: job.tries, signal: context.signal, onRetry: context.onRetry }, async () => {
+      try {
+        await fetchInto(body, job, context);
+        return await body.finish();
+      } catch (error) {
+        if (error instanceof UpstreamError && !body.resumable(error)) body.restart();
+        throw error;
+      }
+    });
+  } finally {
+    body.close();
+  }
+}
+
+/** The bytes so far: held, until they are too many; in a file from then on. */
+class ProvenBody {
+  readonly resume = new Resume(undefined);
+  /** Where the bytes came from in the end. */
+  url: string;
+  readonly #job: ProvenJob;
+  #held: Buffer[] = [];
+  #file: { readonly fd: number; readonly hashes: ReadonlyMap<ChecksumName, Hash> } | undefined;
+
+  constructor(job: ProvenJob) {
+    this.#job = job;
+    this.url = job.url;
+  }
+
+  /** Takes a part of a transfer, of which some may be there already. The memory of `part` is used again. */
+  add(part: Buffer): void {
+    const fresh = this.resume.take(part, this.url);
+    if (!this.#file && this.resume.received <= this.#job.maxHeld) {
+      this.#held.push(Buffer.from(fresh));
+      return;
+    }
+    this.#file ??= this.#open();
+    for (const bytes of [...this.#held, fresh]) this.#write(bytes);
+    this.#held = [];
+  }
+
+  async finish(): Promise<ProvenResult> {
+    this.resume.finish(this.url);
+    const { proof, path } = this.#job;
+    const { prove, check } = await loadProof(proof);
+    if (this.#file && path !== undefined) {
+      const stream = await proving(this.url, () => check(proof.expected));
+      try {
+        for await (const chunk of createReadStream(path, { highWaterMark: 256 * 1024 })) {
+          await proving(this.url, () => stream.update(chunk as Buffer));
+        }
+        await proving(this.url, () => stream.finish());
+      } finally {
+        stream.destroy?.();
+      }
+      const { hashes } = this.#file;
+      const checksums = Object.fromEntries(Array.from(hashes, ([name, one]) => [name, one.copy().digest('hex')]));
+      return { size: this.resume.received, checksums };
+    }
+    const bytes = this.#whole();
+    await proving(this.url, () => prove(bytes, proof.expected));
+    const checksums = Object.fromEntries(this.#job.checksums.map((name) => [name, hash(name, bytes)]));
+    return { size: bytes.byteLength, checksums, bytes };
+  }
+
+  /** Whether what is there may be kept for the next try: not after bytes that turned out wrong. */
+  resumable({ kind }: UpstreamError): boolean {
+    return kind !== 'checksum' && kind !== 'size' && kind !== 'protocol' && this.resume.received > 0;
+  }
+
+  restart(): void {
+    this.#held = [];
+    if (this.#file) ftruncateSync(this.#file.fd, 0);
+    this.close();
+    this.resume.restart();
+  }
+
+  close(): void {
+    if (this.#file) closeSync(this.#file.fd);
+    this.#file = undefined;
+  }
+
+  /** In one piece of its own, not of Node's pool: it is handed over to another thread. */
+  #whole(): Buffer {
+    const bytes = Buffer.allocUnsafeSlow(this.resume.received);
+    let at = 0;
+    for (const part of this.#held) at += part.copy(bytes, at);
+    return bytes;
+  }
+
+  #open(): { fd: number; hashes: Map<ChecksumName, Hash> } {
+    const { path, maxHeld, checksums } = this.#job;
+    if (path === undefined) throw tooLarge(this.url, maxHeld);
+    const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND, 0o600);
+    return { fd, hashes: new Map(checksums.map((name) => [name, createHash(name)])) };
+  }
+
+  #write(bytes: Buffer): void {
+    if (!this.#file) throw new Error('a body is written before its file is open');
+    for (const one of this.#file.hashes.values()) one.update(bytes);
+    for (let at = 0; at < bytes.byteLength; ) at += writeSync(this.#file.fd, bytes, at);
+  }
+}
+
+/** A body that is neither to be held nor to be written. */
+export function tooLarge(url: string, maxBytes: number): UpstreamError {
+  const shown = publicUrl(url);
+  return new UpstreamError('too-large', shown, `The answer of ${shown} is larger than ${maxBytes} bytes`);
+}
