@@ -10,12 +10,18 @@ export interface WrittenEntry {
 }
 
 const BLOCK = 512;
+const MAX_PATH = 100;
 
-/** One entry: its header, and the body filled up to a block. */
-export function tarEntry({ path, body = '', type = '0', link = '', size }: WrittenEntry): Buffer {
+/** One entry: its header, and the body filled up to a block; before it, where its path is long, an entry that says the path. */
+export function tarEntry(entry: WrittenEntry): Buffer {
+  if (Buffer.byteLength(entry.path) <= MAX_PATH) return plainEntry(entry);
+  return Buffer.concat([plainEntry({ path: 'long', type: 'L', body: `${entry.path}\0` }), plainEntry(entry)]);
+}
+
+function plainEntry({ path, body = '', type = '0', link = '', size }: WrittenEntry): Buffer {
   const bytes = Buffer.from(body);
   const header = Buffer.alloc(BLOCK);
-  header.write(path, 0, 100);
+  header.write(path, 0, MAX_PATH);
   header.write('0000644\x000000000\x000000000\0', 100);
   header.write(size ?? `${bytes.length.toString(8).padStart(11, '0')}\0`, 124, 12, 'latin1');
   header.write('00000000000\0        ', 136);
