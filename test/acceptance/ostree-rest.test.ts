@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { type Body, openServer, type Server, unique } from './server.ts';
+import { type Body, openServer, type Server, unique, upload } from './server.ts';
 
 const API = '/pulp/api/v3/';
 const REMOTES = `${API}remotes/ostree/ostree/`;
@@ -276,7 +276,7 @@ describe('OSTree repositories', () => {
     );
 
     it('refuse an artifact that is no tar', async () => {
-      const { pulp_href: href } = (await uploaded(unique('no tar'))).body;
+      const { pulp_href: href } = (await upload(server, unique('no tar'))).body;
       const answer = await server.request('POST', `${repository.pulp_href}import_all/`, { artifact: href, repository_name: 'r' });
       assert.deepEqual([answer.status, answer.body], [400, { non_field_errors: ['The artifact is not a tar archive file'] }]);
     });
@@ -338,128 +338,6 @@ describe('OSTree distributions', () => {
     it(`refuse the path ${path}`, async () => {
       const answer = await server.request('POST', DISTRIBUTIONS, { name: unique('d'), base_path: path });
       assert.deepEqual([answer.status, answer.body], [400, { base_path: [`Relative path is not in canonical form. ${path}`] }]);
-    });
-  }
-});
-
-/** Uploads a text as a file. */
-async function uploaded(text: string, fields: Record<string, string> = {}): Promise<{ status: number; body: Body }> {
-  const form = new FormData();
-  for (const [name, value] of Object.entries(fields)) form.append(name, value);
-  form.append('file', new Blob([text]), 'file');
-  const response = await fetch(`${server.url}${API}artifacts/`, {
-    method: 'POST',
-    headers: { authorization: `Basic ${Buffer.from('admin:password').toString('base64')}` },
-    body: form,
-  });
-  return { status: response.status, body: await response.json() };
-}
-
-describe('artifacts', () => {
-  it('are uploaded once', async () => {
-    const text = unique('artifact');
-    const first = await uploaded(text, { size: String(text.length) });
-    assert.equal(first.status, 201, JSON.stringify(first.body));
-    assert.deepEqual([first.body.size, first.body.md5], [text.length, null]);
-    const again = await uploaded(text);
-    assert.deepEqual(
-      [again.status, again.body],
-      [400, { non_field_errors: [`Artifact with sha256 checksum of '${first.body.sha256}' already exists.`] }],
-    );
-    assert.equal((await server.request('DELETE', first.body.pulp_href)).status, 403);
-  });
-
-  for (const [fields, expected] of [
-    [{ sha256: '00' }, { non_field_errors: ['The sha256 checksum did not match.'] }],
-    [{ sha512: '00' }, { non_field_errors: ['The sha512 checksum did not match.'] }],
-    [{ size: '1' }, { non_field_errors: ['The size did not match actual size of file.'] }],
-    [{ md5: '00' }, { non_field_errors: ["Checksum algorithms ['md5'] forbidden for this Pulp instance."] }],
-    [{ foo: 'bar' }, { foo: ['Unexpected field'] }],
-  ] as const) {
-    it(`are held to what is said of them: ${Object.keys(fields)}`, async () => {
-      const answer = await uploaded(unique('artifact'), fields as Record<string, string>);
-      assert.deepEqual([answer.status, answer.body], [400, expected]);
-    });
-  }
-});
-
-describe('OSTree content', () => {
-  for (const kind of ['refs', 'commits', 'objects', 'configs', 'summaries']) {
-    it(`of the kind ${kind} is not made by clients`, async () => {
-      const answer = await server.request('POST', `${CONTENT}${kind}/`, {});
-      assert.deepEqual([answer.status, answer.body], [405, { detail: 'Method "POST" not allowed.' }]);
-    });
-  }
-
-  refuses(
-    () => `${CONTENT}content/`,
-    [
-      [
-        'nothing',
-        {},
-        {
-          artifact: ['This field is required.'],
-          relative_path: ['This field is required.'],
-          digest: ['This field is required.'],
-        },
-      ],
-      [
-        'an unknown artifact',
-        { artifact: `${API}artifacts/${NOBODY}/`, relative_path: 'a', digest: '0' },
-        { artifact: ['Invalid hyperlink - Object does not exist.'] },
-      ],
-    ],
-  );
-
-  it('is made of artifacts, and put into a repository at once', async () => {
-    const repository = await create(REPOSITORIES, { name: unique('repo') });
-    const { pulp_href: artifact } = (await uploaded(unique('content'))).body;
-    const path = unique('extra/file');
-    const unit = { artifact, relative_path: path, digest: '00' };
-    const made = await server.finished(await server.request('POST', `${CONTENT}content/`, unit));
-    assert.deepEqual([made.state, made.name], ['completed', 'pulpcore.app.tasks.base.general_create']);
-    const [href] = made.created_resources;
-    const { body } = await server.request('GET', href);
-    assert.deepEqual(
-      [body.artifact, body.relative_path, body.digest, body.prn, body.vuln_report],
-      [artifact, path, '00', made.created_resource_prns[0], null],
-    );
-    assert.deepEqual(made.result, body);
-    const twice = await server.finished(await server.request('POST', `${CONTENT}content/`, unit));
-    assert.equal(twice.state, 'failed');
-
-    const repositoryHref = repository.pulp_href;
-    const into = { ...unit, digest: '11', repository: repositoryHref };
-    const joined = await server.finished(await server.request('POST', `${CONTENT}content/`, into));
-    assert.equal(joined.created_resources[0], `${repositoryHref}versions/1/`);
-    assert.ok(joined.reserved_resources_record.includes(repository.prn));
-    const refused = await server.finished(
-      await server.request('POST', `${CONTENT}content/`, { ...into, digest: '22', overwrite: false }),
-    );
-    assert.equal(refused.state, 'failed');
-    assert.match(
-      refused.error.description,
-      /^\[PLP0023\] Content overwrite rejected: new content of type 'ostree\.content' would overwrite 1 existing content unit\(s\)/,
-    );
-    const replaced = await server.finished(await server.request('POST', `${CONTENT}content/`, { ...into, digest: '33' }));
-    const version = await server.request('GET', replaced.created_resources[0]);
-    assert.equal(version.body.content_summary.present['ostree.content'].count, 1);
-    const present = await server.request('GET', version.body.content_summary.present['ostree.content'].href);
-    assert.deepEqual(
-      present.body.results.map((one: Body) => one.digest),
-      ['33'],
-    );
-  });
-
-  for (const [query, expected] of [
-    ['repository_version=garbage', ['URI not valid: garbage']],
-    ['repository_version=', ['No value supplied for repository version filter']],
-    ['bogus=1', { errors: ["Invalid Filter: 'bogus'"] }],
-    ['ordering=bogus', { ordering: ['Select a valid choice. bogus is not one of the available choices.'] }],
-  ] as const) {
-    it(`is not listed by ${query}`, async () => {
-      const answer = await server.request('GET', `${CONTENT}refs/?${query}`);
-      assert.deepEqual([answer.status, answer.body], [400, expected]);
     });
   }
 });

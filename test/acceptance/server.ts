@@ -112,3 +112,20 @@ export async function openServer(): Promise<Server> {
     stop,
   };
 }
+
+/** Uploads a text as an artifact, with further fields. */
+export async function upload(
+  { url }: Server,
+  text: string,
+  fields: Readonly<Record<string, string>> = {},
+): Promise<{ status: number; body: Body }> {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) form.append(name, value);
+  form.append('file', new Blob([text]), 'file');
+  const response = await fetch(`${url}/pulp/api/v3/artifacts/`, {
+    method: 'POST',
+    headers: { authorization: `Basic ${Buffer.from('admin:password').toString('base64')}` },
+    body: form,
+  });
+  return { status: response.status, body: await response.json() };
+}

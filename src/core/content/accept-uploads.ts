@@ -4,14 +4,14 @@ import { join, raw, sql } from '../../db/sql.ts';
 import { callerOf } from '../../kit/api.ts';
 import type { Columns, Field, Fields, Resource, Store } from '../../kit/define-resource.ts';
 import type { TaskContext } from '../../kit/define-task.ts';
-import { permissionOf, prnType, versionPrn } from '../../kit/names.ts';
+import { permissionOf, prnType } from '../../kit/names.ts';
 import { resolveReference } from '../../kit/references.ts';
 import { tableStore } from '../../kit/store.ts';
 import { bool, reference } from '../../kit/wire.ts';
 import { artifact } from '../artifacts/artifact-resource.ts';
 import { refuseOverwrite } from '../repositories/content-overwrite.ts';
 import type { PublishedVersion, UniqueInVersion, VersionChange } from '../repositories/publish-version.ts';
-import { versionHref } from '../repositories/version-response.ts';
+import { noteVersion } from '../repositories/version-result.ts';
 import { artifactValue } from './content-fields.ts';
 import { contentIds } from './content-selection.ts';
 
@@ -71,9 +71,8 @@ export function acceptUploads(content: Resource, kind: UploadKind): Resource {
       after: async (id, { repository_id }, context) => {
         if (typeof repository_id !== 'string') return;
         const version = await kind.publish(context, { repository_id, change: { add: contentIds([id]) } });
-        if (!version) return;
         const pulpType = `${kind.repository.plugin}.${kind.repository.endpoint}`;
-        context.created(versionHref(pulpType, repository_id, version.number), versionPrn(version.id));
+        if (version) noteVersion(context, { pulpType, repository_id }, version);
       },
     },
   };

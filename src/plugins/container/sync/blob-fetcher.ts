@@ -5,10 +5,10 @@ import type { ChecksumName } from '../../../download/upstream.ts';
 import type { Progress } from '../../../kit/define-task.ts';
 import type { Services } from '../../../kit/services.ts';
 import type { Digest } from '../../../lib/digest.ts';
+import type { HeldBytes } from '../../../lib/held-bytes.ts';
 import { artifactKey } from '../../../storage/layout.ts';
 import type { BlobDescriptor, Registry } from '../oci/registry-client.ts';
 import type { DeclaredQueue } from './declared-queue.ts';
-import type { HeldBytes } from './held-bytes.ts';
 import { findBlobs, type KnownBlob } from './known-content.ts';
 
 /** Up to this size a blob is held and written in a group with others; larger ones flow into a file of their own. */

@@ -1,6 +1,6 @@
 import { type Channel, channel } from '../../../core/plugin-api.ts';
+import type { HeldBytes } from '../../../lib/held-bytes.ts';
 import type { DeclaredContent } from './declared-content.ts';
-import type { HeldBytes } from './held-bytes.ts';
 import type { ContentSaver } from './save-declared.ts';
 
 /** Rows of a batch: large enough that statements and commits do not count, small enough that a crash loses little. */

@@ -1,7 +1,6 @@
-import { contentIds, publishVersion, versionHref, versionResponse } from '../../../core/plugin-api.ts';
+import { contentIds, publishVersion, syncedVersion } from '../../../core/plugin-api.ts';
 import { openUpstream } from '../../../download/upstream.ts';
 import type { Progress, TaskContext } from '../../../kit/define-task.ts';
-import { versionPrn } from '../../../kit/names.ts';
 import type { Digest } from '../../../lib/digest.ts';
 import { openRegistry, type Registry } from '../oci/registry-client.ts';
 import { closureOf } from './closure.ts';
@@ -114,24 +113,12 @@ async function publish(
   association: Progress,
   context: TaskContext,
 ): Promise<unknown> {
-  const { db, catalog } = context.services;
   const add = closureOf(contentIds(mirror ? [...unchanged, ...roots] : roots));
   const version = await publishVersion(context.services, context, {
     repository_id,
     change: { add, mirror },
     unique: [UNIQUE_TAGS],
   });
-  if (!version) {
-    association.complete();
-    return null;
-  }
-  association.increment(version.added);
-  association.complete();
-  if (version.removed > 0) {
-    const removal = context.progress('unassociating.content', 'Un-Associating Content');
-    removal.increment(version.removed);
-    removal.complete();
-  }
-  context.created(versionHref('container.container', repository_id, version.number), versionPrn(version.id));
-  return versionResponse(db, catalog, version.id);
+  const repository = { pulpType: 'container.container', repository_id };
+  return (await syncedVersion(context, repository, version, association)) ?? null;
 }

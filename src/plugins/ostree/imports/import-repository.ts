@@ -1,7 +1,6 @@
-import { anyOf, contentIds, versionHref, versionResponse } from '../../../core/plugin-api.ts';
+import { anyOf, contentIds, noteVersion, versionResponse } from '../../../core/plugin-api.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Progress, TaskContext } from '../../../kit/define-task.ts';
-import { versionPrn } from '../../../kit/names.ts';
 import { ContentSaver } from '../content/content-saver.ts';
 import { publishOstreeVersion } from '../content/publish-version.ts';
 import { storeBytes } from '../content/stored-bytes.ts';
@@ -177,6 +176,6 @@ async function publish(
   association.increment(version?.added ?? 0);
   association.complete();
   if (!version) return { base_version: null };
-  context.created(versionHref('ostree.ostree', repository_id, version.number), versionPrn(version.id));
+  noteVersion(context, { pulpType: 'ostree.ostree', repository_id }, version);
   return versionResponse(db, catalog, version.id);
 }

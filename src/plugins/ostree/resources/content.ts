@@ -1,4 +1,11 @@
-import { artifactValue, contentOrdering, defineContent, unitField, unitText } from '../../../core/plugin-api.ts';
+import {
+  artifactValue,
+  type ContentKind,
+  contentOrdering,
+  defineContent,
+  unitField,
+  unitText,
+} from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Field, Row } from '../../../kit/define-resource.ts';
@@ -117,32 +124,32 @@ export const object = defineContent({
   select: sql`d.checksum, d.typ`,
 });
 
-const ONLY_BY_ID = { pk: 'm.id' };
+/** A file that a repository has one of, at a path of its own. */
+const single = (names: Pick<ContentKind, 'endpoint' | 'model' | 'pulpType' | 'table' | 'title' | 'description'>) =>
+  defineContent({
+    ...names,
+    plugin: 'ostree',
+    fields: { artifact, relative_path: relativePath() },
+    ordering: { pk: 'm.id' },
+    select: sql`d.relative_path`,
+  });
 
 /** The configuration of a repository. */
-export const config = defineContent({
-  plugin: 'ostree',
+export const config = single({
   endpoint: 'configs',
   model: 'OstreeConfig',
   pulpType: 'ostree.config',
   table: 'ostree_config',
   title: ['config', 'configs'],
   description: 'A config: the configuration of a repository.',
-  fields: { artifact, relative_path: relativePath() },
-  ordering: ONLY_BY_ID,
-  select: sql`d.relative_path`,
 });
 
 /** The list of a repository's refs. */
-export const summary = defineContent({
-  plugin: 'ostree',
+export const summary = single({
   endpoint: 'summaries',
   model: 'OstreeSummary',
   pulpType: 'ostree.summary',
   table: 'ostree_summary',
   title: ['summary', 'summaries'],
   description: "A summary: the list of a repository's refs.",
-  fields: { artifact, relative_path: relativePath() },
-  ordering: ONLY_BY_ID,
-  select: sql`d.relative_path`,
 });

@@ -1,7 +1,6 @@
-import { type ModifyArgs, modifyArgs, refuseOverwrite, versionHref } from '../../../core/plugin-api.ts';
+import { type ModifyArgs, modifyArgs, noteVersion, refuseOverwrite } from '../../../core/plugin-api.ts';
 import { sql } from '../../../db/sql.ts';
 import { defineTask, type TaskContext } from '../../../kit/define-task.ts';
-import { versionPrn } from '../../../kit/names.ts';
 import { UNIQUE_IN_VERSION } from '../content/content-tables.ts';
 import { modificationOf, type StartingPoint } from '../content/modification.ts';
 import { publishOstreeVersion } from '../content/publish-version.ts';
@@ -23,7 +22,7 @@ async function modify(asked: ModifyArgs, context: TaskContext): Promise<null> {
     change,
     ...(asked.base_version_id === null ? {} : { base_version_id: asked.base_version_id }),
   });
-  if (version) context.created(versionHref('ostree.ostree', asked.repository_id, version.number), versionPrn(version.id));
+  if (version) noteVersion(context, { pulpType: 'ostree.ostree', repository_id: asked.repository_id }, version);
   return null;
 }
 
