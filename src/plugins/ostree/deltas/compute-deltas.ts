@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readFile, rm, stat } from 'node:fs/promises';
+import { createReadStream, type Stats } from 'node:fs';
+import { lstat, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StoredFile } from '../../../core/plugin-api.ts';
 import type { ChecksumName } from '../../../download/upstream.ts';
 import type { TaskContext } from '../../../kit/define-task.ts';
 import type { Services } from '../../../kit/services.ts';
+import { codeOf } from '../../../storage/full-disk.ts';
 import { artifactKey } from '../../../storage/layout.ts';
 import { openTemporaryFolder } from '../../../storage/temporary-folder.ts';
 import { type RepositoryFile, saveFiles } from '../content/file-saver.ts';
@@ -97,7 +98,7 @@ async function readDelta(
   signal: AbortSignal,
 ): Promise<RepositoryFile[]> {
   const path = superblockPath(delta);
-  const { size } = await stat(join(repository, path));
+  const { size } = await made(join(repository, path), path);
   if (size > MAX_METADATA_BYTES) refuse(path, `it is larger than ${MAX_METADATA_BYTES} bytes`);
   const bytes = await readFile(join(repository, path));
   const { from, to, parts } = parseSuperblock(bytes, path);
@@ -113,6 +114,15 @@ async function readDelta(
   return [...files, { relative_path: path, file: await storeBytes(bytes, services) }];
 }
 
+/** What the file system says of a file, which is none where it is a link. */
+async function made(file: string, path: string): Promise<Stats> {
+  const stats = await lstat(file).catch((error: unknown) => {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  });
+  return stats?.isFile() ? stats : refuse(path, 'it was not made');
+}
+
 async function storePart(
   source: string,
   path: string,
@@ -120,6 +130,7 @@ async function storePart(
   { storage, config }: Services,
   signal: AbortSignal,
 ): Promise<StoredFile> {
+  if ((await made(source, path)).size !== size) refuse(path, 'it is not what its superblock says');
   const names = new Set<ChecksumName>(['sha256', ...config.PULP_ALLOWED_CONTENT_CHECKSUMS]);
   const hashes = [...names].map((name) => [name, createHash(name)] as const);
   const pending = await storage.create();
