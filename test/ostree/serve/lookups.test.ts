@@ -9,6 +9,8 @@ import { startApp, type TestApp } from '../../support/app.ts';
 
 /** Ten repositories of as many objects each. */
 const OBJECTS = 4000;
+/** Each with a summary of its own. */
+const VERSIONS = 200;
 const MAX_ROWS_LOOKED_AT = 60;
 
 interface PlanNode {
@@ -51,6 +53,17 @@ describe('finding a file', () => {
         insert into ostree_object (id, domain_id, checksum, typ)
         select id, ${domain.id}::uuid, checksum, 1 + n % 3 from units where n <= ${OBJECTS - 100}::int`);
       await db.execute(sql`
+        with summaries as (
+          select gen_random_uuid() as id, n, encode(sha256((${repository_id}::text || n || 's')::bytea), 'hex') as sha256
+          from generate_series(1, ${VERSIONS}::int) n),
+        contents as (
+          insert into content (id, domain_id, pulp_type, pulp_last_updated)
+          select id, ${domain.id}::uuid, 'ostree.summary', now() from summaries),
+        held as (
+          insert into repository_content (repository_id, content_id, version_added, version_removed)
+          select ${repository_id}::uuid, id, n, n + 1 from summaries)
+        insert into ostree_summary (id, domain_id, sha256) select id, ${domain.id}::uuid, sha256 from summaries`);
+      await db.execute(sql`
         with commits as (
           select gen_random_uuid() as id, gen_random_uuid() as ref, encode(sha256((${repository_id}::text || n)::bytea), 'hex') as checksum, n
           from generate_series(${OBJECTS + 1}::int, ${OBJECTS + 20}::int) n),
@@ -64,7 +77,15 @@ describe('finding a file', () => {
           insert into ostree_commit (id, domain_id, checksum, timestamp) select id, ${domain.id}::uuid, checksum, n from commits)
         insert into ostree_ref (id, name, commit_id) select ref, 'os/' || n, id from commits`);
     }
-    for (const table of ['content', 'repository_content', 'ostree_object', 'ostree_content', 'ostree_commit', 'ostree_ref']) {
+    for (const table of [
+      'content',
+      'repository_content',
+      'ostree_object',
+      'ostree_content',
+      'ostree_commit',
+      'ostree_ref',
+      'ostree_summary',
+    ]) {
       await db.execute(sql`analyze ${raw(table)}`);
     }
   });
@@ -107,6 +128,14 @@ describe('finding a file', () => {
       const parsed = parseFilePath(path);
       assert.ok(parsed.kind !== 'ref');
       assertCheap(await planOf(fileQuery(app.services, version, parsed, path)));
+    }
+  });
+
+  it('finds the summary of a version among those of all', async () => {
+    for (const number of [2, VERSIONS / 2, VERSIONS]) {
+      const statement = fileQuery(app.services, { ...version, number }, { kind: 'summary' }, 'summary');
+      assert.equal((await app.services.db.query(statement)).length, 1);
+      assertCheap(await planOf(statement));
     }
   });
 

@@ -1,5 +1,5 @@
 import { inVersion } from '../../../core/plugin-api.ts';
-import { type Sql, sql } from '../../../db/sql.ts';
+import { empty, type Sql, sql } from '../../../db/sql.ts';
 import type { MadeFile, ServedFile } from '../../../kit/content-handler.ts';
 import type { ContentFile, ServedVersion } from '../../../kit/served-file.ts';
 import type { Services } from '../../../kit/services.ts';
@@ -38,7 +38,10 @@ export async function findFile(
   return { ...contentFile(upstreams, version, path, row, proof), lasting: parsed.kind === 'commit' || parsed.kind === 'object' };
 }
 
-/** One row at most, by the unique index of the unit's table and the primary key of repository_content. */
+/**
+ * One row at most, by the unique index of the unit's table and the primary key of repository_content; a summary is looked for among
+ * what was added last, since nearly every version has its own.
+ */
 export function fileQuery({ domain }: Pick<Services, 'domain'>, version: ServedVersion, path: StoredPath, text: string): Sql {
   const [table, condition] = tableOf(path, text);
   return sql`
@@ -48,15 +51,15 @@ export function fileQuery({ domain }: Pick<Services, 'domain'>, version: ServedV
       join content c on c.id = t.id
       left join artifact a on a.id = c.artifact_id
     where t.domain_id = ${domain.id}::uuid ${condition} and ${inVersion(version)}
-    limit 1`;
+    ${path.kind === 'summary' ? sql`order by rc.version_added desc` : empty} limit 1`;
 }
 
 function tableOf(path: StoredPath, text: string): readonly [table: Sql, condition: Sql] {
   switch (path.kind) {
     case 'config':
-      return [sql`ostree_config`, sql``];
+      return [sql`ostree_config`, empty];
     case 'summary':
-      return [sql`ostree_summary`, sql``];
+      return [sql`ostree_summary`, empty];
     case 'commit':
       return [sql`ostree_commit`, sql`and t.checksum = ${path.checksum}`];
     case 'object':
