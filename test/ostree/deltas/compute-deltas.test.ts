@@ -99,6 +99,37 @@ describe('static deltas', { skip: missing('ostree', 'tar') }, () => {
     assert.match(await skipped(link), /^Skipping static deltas: deltas\/.*\/0: it was not made$/);
   });
 
+  it('a sync with parents makes them, once, and where the upstream has none', async () => {
+    const { upstream } = await world.upstream('small');
+    const remote = await world.remote(upstream.url, { depth: 1 });
+    const repository = await world.repository({ compute_delta: true });
+    const task = await world.sync(repository, remote);
+    assert.equal(change(task, 'present').content, 3);
+    const [version] = task.created_resources;
+    const paths = (await world.units('content', version))
+      .map(({ relative_path }) => relative_path.replace(/[^/]{41,}/, '*'))
+      .sort();
+    assert.deepEqual(
+      paths.map((path) => path.replace(/\/..\//, '/')),
+      ['delta-indexes/*', 'deltas/*/0', 'deltas/*/superblock'],
+    );
+    for (const mirror of [false, true]) {
+      const again = await world.sync(repository, remote, { mirror });
+      assert.deepEqual([again.error, again.result], [null, { base_version: null }]);
+    }
+    const { upstream: withDeltas } = await world.upstream('delta');
+    const copied = await world.sync(
+      await world.repository({ compute_delta: true }),
+      await world.remote(withDeltas.url, { depth: 1 }),
+    );
+    await misbehave('exit 1');
+    const other = await world.sync(
+      await world.repository({ compute_delta: true }),
+      await world.remote(withDeltas.url, { depth: 1 }),
+    );
+    assert.deepEqual(change(other, 'present'), change(copied, 'present'));
+  });
+
   it('the task is canceled while it runs', async () => {
     const artifact = await history();
     const pidFile = join(world.folder, `pid-${++count}`);

@@ -3,6 +3,8 @@ import { createReadStream, type Stats } from 'node:fs';
 import { lstat, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StoredFile } from '../../../core/plugin-api.ts';
+import type { Database } from '../../../db/database.ts';
+import { sql } from '../../../db/sql.ts';
 import type { ChecksumName } from '../../../download/upstream.ts';
 import type { TaskContext } from '../../../kit/define-task.ts';
 import type { Services } from '../../../kit/services.ts';
@@ -28,28 +30,63 @@ export interface WantedDelta extends DeltaName {
   readonly from: Checksum;
 }
 
+/** Whether a repository wants static deltas to be made (`compute_delta`). */
+export async function computesDeltas(db: Database, repositoryId: string): Promise<boolean> {
+  const [row] = await db.query<{ compute_delta: boolean }>(sql`
+    select compute_delta from ostree_repository where id = ${repositoryId}::uuid`);
+  return row?.compute_delta === true;
+}
+
+/** From the parent of each ref's commit, where there is one, to that commit. `parents`: commit -> parent, of all that are saved. */
+export function deltasTo(
+  refs: readonly { readonly commit: Checksum }[],
+  parents: ReadonlyMap<Checksum, Checksum | undefined>,
+): WantedDelta[] {
+  const heads = new Set(refs.map(({ commit }) => commit));
+  return [...heads].flatMap((to) => {
+    const from = parents.get(to);
+    return from === undefined ? [] : [{ from, to }];
+  });
+}
+
 /**
- * Makes static deltas by the real `ostree`, proves them and saves their files; answers the ids of their units, those that the
- * repository's latest version has already included. A delta is a convenience: where one cannot be made, a progress report and the log
- * say why, and the task goes on. Throws the signal's reason, and what database and storage throw.
+ * Makes static deltas by the real `ostree`, proves them and saves their files, save for those that are among `units` (ids of what the
+ * coming version gets anyway). Answers the ids of their units, those that the repository's latest version has already included. A delta
+ * is a convenience: where one cannot be made, a progress report and the log say why, and the task goes on. Throws the signal's reason,
+ * and what database and storage throw.
  */
 export async function computeDeltas(
   context: TaskContext,
   repositoryId: string,
   deltas: readonly WantedDelta[],
+  units: readonly string[],
 ): Promise<string[]> {
-  if (deltas.length === 0) return [];
   const { services, task } = context;
+  const coming = await superblocksAmong(services, units, deltas);
+  const missing = deltas.filter((delta) => !coming.has(superblockPath(delta)));
+  if (missing.length === 0) return [];
   const latest = [...(await latestFiles(services.db, repositoryId)).values()];
-  const units: string[] = [];
+  const kept: string[] = [];
   const wanted: WantedDelta[] = [];
-  for (const delta of deltas) {
+  for (const delta of missing) {
     const present = latest.filter(({ relative_path }) => relative_path.startsWith(`${deltaFolder(delta)}/`));
-    if (present.some(({ relative_path }) => relative_path === superblockPath(delta))) units.push(...present.map(({ id }) => id));
+    if (present.some(({ relative_path }) => relative_path === superblockPath(delta))) kept.push(...present.map(({ id }) => id));
     else wanted.push(delta);
   }
   const made = await makeDeltas(context, wanted);
-  return [...units, ...(await services.db.transaction((tx) => saveFiles(tx, task.domain_id, made)))];
+  return [...kept, ...(await services.db.transaction((tx) => saveFiles(tx, task.domain_id, made)))];
+}
+
+async function superblocksAmong(
+  { db }: Services,
+  units: readonly string[],
+  deltas: readonly WantedDelta[],
+): Promise<ReadonlySet<string>> {
+  if (deltas.length === 0) return new Set();
+  const rows = await db.query<{ relative_path: string }>(sql`
+    select relative_path from ostree_content
+    where id = any(${units}::uuid[]) and relative_path = any(${deltas.map(superblockPath)}::text[])`);
+  return new Set(rows.map(({ relative_path }) => relative_path));
 }
 
 async function makeDeltas(context: TaskContext, wanted: readonly WantedDelta[]): Promise<RepositoryFile[]> {

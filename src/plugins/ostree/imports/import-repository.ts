@@ -1,11 +1,10 @@
-import { anyOf, contentIds, noteVersion, versionResponse } from '../../../core/plugin-api.ts';
+import { contentIds, noteVersion, versionResponse } from '../../../core/plugin-api.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Progress, TaskContext } from '../../../kit/define-task.ts';
 import { ContentSaver } from '../content/content-saver.ts';
 import { publishOstreeVersion } from '../content/publish-version.ts';
 import { storeBytes } from '../content/stored-bytes.ts';
-import { computeDeltas } from '../deltas/compute-deltas.ts';
-import type { Checksum } from '../format/checksum.ts';
+import { computeDeltas, computesDeltas, deltasTo } from '../deltas/compute-deltas.ts';
 import type { SelectedRef } from '../sync/commit-chains.ts';
 import { type ImportedCommits, importCommitsOf } from './imported-commits.ts';
 import { type ImportedFiles, importFiles } from './imported-files.ts';
@@ -102,14 +101,19 @@ interface Imported {
 
 async function readTar(source: ImportSource, kind: ImportKind, context: TaskContext): Promise<Imported> {
   const { services, signal } = context;
-  const { file, compute_delta } = await findSource(source, context);
-  const tar = await TarRepository.open({ services, file, name: source.repository_name, signal });
+  const tar = await TarRepository.open({
+    services,
+    file: await findTar(source, context),
+    name: source.repository_name,
+    signal,
+  });
   try {
     const config = await tar.parsedConfig();
     const refs = await kind.select(tar);
     const commits = await importCommitsOf(tar, refs, context);
     const files = await importFiles({ tar, config, refs, commits, ...source, replacesConfig: kind.replacesConfig }, context);
-    const deltas = compute_delta ? await computeDeltas(context, source.repository_id, deltasTo(refs, commits, files)) : [];
+    const wanted = (await computesDeltas(services.db, source.repository_id)) ? deltasTo(refs, commits.parents) : [];
+    const deltas = await computeDeltas(context, source.repository_id, wanted, files.units);
     return {
       units: [...(await saveRefs(refs, commits, context)), ...files.units, ...deltas],
       commits: [...commits.ids.values(), ...commits.before],
@@ -120,31 +124,11 @@ async function readTar(source: ImportSource, kind: ImportKind, context: TaskCont
   }
 }
 
-interface Source {
-  /** Key of the stored tar. */
-  readonly file: string;
-  readonly compute_delta: boolean;
-}
-
-async function findSource({ artifact_id, repository_id }: ImportSource, { services: { db } }: TaskContext): Promise<Source> {
-  const [found] = await db.query<Source>(sql`
-    select a.file, d.compute_delta from artifact a, ostree_repository d
-    where a.id = ${artifact_id}::uuid and d.id = ${repository_id}::uuid`);
-  if (!found) throw new Error('the artifact or the repository of the import was deleted before it began');
-  return found;
-}
-
-/** From the parent of each ref's commit to that commit, unless the tar brings it. */
-function deltasTo(
-  refs: readonly SelectedRef[],
-  { parents }: ImportedCommits,
-  { deltas }: ImportedFiles,
-): { readonly from: Checksum; readonly to: Checksum }[] {
-  const heads = new Set(refs.map(({ commit }) => commit));
-  return [...heads].flatMap((to) => {
-    const from = parents.get(to);
-    return from === undefined || deltas.has(`${from}-${to}`) ? [] : [{ from, to }];
-  });
+/** Key of the stored tar. */
+async function findTar({ artifact_id }: ImportSource, { services: { db } }: TaskContext): Promise<string> {
+  const [found] = await db.query<{ file: string }>(sql`select file from artifact where id = ${artifact_id}::uuid`);
+  if (!found) throw new Error('the artifact was deleted before its import began');
+  return found.file;
 }
 
 async function saveRefs(
@@ -170,7 +154,8 @@ async function publish(
   const objects = sql`select co.object_id as id from ostree_commit_object co where co.commit_id = any(${commits}::uuid[])`;
   const version = await publishOstreeVersion(context, {
     repository_id,
-    change: { add: anyOf([contentIds([...units, ...commits]), objects]) },
+    change: { add: contentIds([...units, ...commits]) },
+    objects,
     upstream: summary,
   });
   association.increment(version?.added ?? 0);

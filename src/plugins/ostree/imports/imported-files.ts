@@ -5,12 +5,12 @@ import { type RepositoryFile, saveFiles } from '../content/file-saver.ts';
 import type { UpstreamSummary } from '../content/made-files.ts';
 import { storeBytes } from '../content/stored-bytes.ts';
 import { type Checksum, checksumOf } from '../format/checksum.ts';
-import { type DeltaName, deltaNameText, parseDeltaPath, superblockPath } from '../format/delta-name.ts';
+import { type DeltaName, parseDeltaPath, superblockPath } from '../format/delta-name.ts';
 import { parseDictionary } from '../format/dictionary.ts';
 import { ObjectType, objectPath } from '../format/object.ts';
 import { parseSummary } from '../format/summary.ts';
 import type { SelectedRef } from '../sync/commit-chains.ts';
-import { DeltaFetcher } from '../sync/delta-fetcher.ts';
+import { DeltaFetcher, type DeltaFiles } from '../sync/delta-fetcher.ts';
 import type { ImportedCommits } from './imported-commits.ts';
 import type { TarRepository } from './tar-repository.ts';
 
@@ -29,8 +29,6 @@ export interface ImportFilesOptions {
 /** The files beside objects, saved. */
 export interface ImportedFiles {
   readonly units: readonly string[];
-  /** Names of the static deltas among them. */
-  readonly deltas: ReadonlySet<string>;
   /** The tar's summary, where it is signed: one that is not is made anew. */
   readonly summary: UpstreamSummary | undefined;
 }
@@ -51,9 +49,9 @@ export async function importFiles(options: ImportFilesOptions, context: TaskCont
     parseDictionary(bytes, path);
     await add(path, bytes);
   }
-  const { known, fetched, names } = await importDeltas(tar, commits, context);
+  const { known, fetched } = await importDeltas(tar, commits, context);
   const saved = await services.db.transaction((tx) => saveFiles(tx, task.domain_id, [...files, ...fetched]));
-  return { units: [...known, ...saved], deltas: names, summary: await signedSummary(tar) };
+  return { units: [...known, ...saved], summary: await signedSummary(tar) };
 }
 
 async function hasConfig(repositoryId: string, { services: { db } }: TaskContext): Promise<boolean> {
@@ -63,14 +61,8 @@ async function hasConfig(repositoryId: string, { services: { db } }: TaskContext
   return rows.length > 0;
 }
 
-interface ImportedDeltas {
-  readonly known: readonly string[];
-  readonly fetched: readonly RepositoryFile[];
-  readonly names: ReadonlySet<string>;
-}
-
 /** A summary or an index may be older than the deltas: what is taken is what is there. */
-async function importDeltas(tar: TarRepository, { ids }: ImportedCommits, context: TaskContext): Promise<ImportedDeltas> {
+async function importDeltas(tar: TarRepository, { ids }: ImportedCommits, context: TaskContext): Promise<DeltaFiles> {
   const wanted = tar.pathsBelow('deltas').flatMap((path) => {
     const parsed = parseDeltaPath(path);
     return parsed?.file === 'superblock' && ids.has(parsed.delta.to) ? [parsed.delta] : [];
@@ -83,7 +75,7 @@ async function importDeltas(tar: TarRepository, { ids }: ImportedCommits, contex
     known.push(...files.known);
     fetched.push(...files.fetched);
   }
-  return { known, fetched, names: new Set(wanted.map(deltaNameText)) };
+  return { known, fetched };
 }
 
 async function superblockChecksum(tar: TarRepository, name: DeltaName): Promise<Checksum> {

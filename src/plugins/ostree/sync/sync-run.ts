@@ -2,6 +2,7 @@ import type { Progress, TaskContext } from '../../../kit/define-task.ts';
 import { ContentSaver } from '../content/content-saver.ts';
 import { findMissing } from '../content/known-objects.ts';
 import { storeBytes } from '../content/stored-bytes.ts';
+import { computeDeltas, computesDeltas, deltasTo, type WantedDelta } from '../deltas/compute-deltas.ts';
 import type { Checksum } from '../format/checksum.ts';
 import type { OstreeClient } from '../format/ostree-client.ts';
 import { type ChainedCommit, CommitChains, type SelectedRef } from './commit-chains.ts';
@@ -69,7 +70,21 @@ export class SyncRun {
       signal: this.#signal,
     });
     const refs = await this.#refs(upstream.refs, commits);
-    return { units: [...refs, ...files], commits: [...commits.values()], summary: upstream.summary };
+    const units = [...refs, ...files];
+    const deltas = await computeDeltas(context, repositoryId, await this.#wantedDeltas(upstream.refs, chained), units);
+    return { units: [...units, ...deltas], commits: [...commits.values()], summary: upstream.summary };
+  }
+
+  /** What the upstream may lack: from parents to heads, where the repository wants them and both are here. */
+  async #wantedDeltas(refs: readonly SelectedRef[], chained: readonly ChainedCommit[]): Promise<readonly WantedDelta[]> {
+    const { context, remote, repositoryId } = this.#options;
+    if (remote.depth === 0 || remote.policy !== 'immediate' || !(await computesDeltas(context.services.db, repositoryId)))
+      return [];
+    const mirrored = new Set(chained.map(({ checksum }) => checksum));
+    const parents = chained.flatMap(({ checksum, commit: { parent } }) =>
+      parent !== undefined && mirrored.has(parent) ? [[checksum, parent] as const] : [],
+    );
+    return deltasTo(refs, new Map(parents));
   }
 
   async #chains(refs: readonly SelectedRef[]): Promise<readonly ChainedCommit[]> {
