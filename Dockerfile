@@ -29,5 +29,5 @@ EXPOSE 24817
 # Alive is not ready: whether the database answers is in /pulp/api/v3/status/.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/pulp/api/v3/livez/`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["node", "--enable-source-maps", "--max-old-space-size=1024", "--max-semi-space-size=8", "/app/dist/deckle.mjs"]
+ENTRYPOINT ["/app/dist/deckle.mjs"]
 CMD ["start"]

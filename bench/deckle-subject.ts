@@ -55,10 +55,13 @@ export class DeckleSubject implements Subject {
     const folder = join(this.#workFolder, `deckle-${round}`);
     mkdirSync(folder, { recursive: true });
     this.#origin = `http://127.0.0.1:${port}`;
-    // Its children are forked and inherit these options.
-    const profile = this.#profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${this.#profiles}`];
-    const args = ['--enable-source-maps', ...profile, join(this.#program, 'deckle.mjs'), 'start'];
-    this.#server = await startServer(process.execPath, args, {
+    const program = join(this.#program, 'deckle.mjs');
+    // As it is installed; or with a profile, which its children, being forked, write too.
+    const [command, ...args] =
+      this.#profiles === undefined
+        ? [program]
+        : [process.execPath, '--enable-source-maps', '--cpu-prof', `--cpu-prof-dir=${this.#profiles}`, program];
+    this.#server = await startServer(command, [...args, 'start'], {
       env: {
         PORT: String(port),
         DATA_DIR: join(folder, 'data'),

@@ -22,12 +22,6 @@ export class ChildFailedError extends Error {
   }
 }
 
-/**
- * Below 2 GB of old space V8 collects before the heap has doubled, not when it has grown fourfold: what lives is some 40 MB, and a
- * worker's peak is 50 MB lower for it. The limit itself is far above what a sync needs.
- */
-const MODEST_HEAP = ['--max-old-space-size=1024', '--max-semi-space-size=8'];
-
 export interface ChildOptions {
   /** In logs: `server`, `worker 1`. */
   readonly name: string;
@@ -62,7 +56,7 @@ export async function superviseChild({ name, module, args, env, log }: ChildOpti
 
   const launch = (): ChildProcess => {
     const began = Date.now();
-    const child = fork(module, [...args], { env, execArgv: [...process.execArgv, ...MODEST_HEAP] });
+    const child = fork(module, [...args], { env });
     const onEnd = (fields: object) => {
       if (stopping.signal.aborted || !supervising) return;
       if (Date.now() - began > LIVED_WELL_MS) pause = FIRST_PAUSE_MS;

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
 import pg from 'pg';
 import { v7 } from 'uuid';
 import { settings } from '../../src/config.ts';
@@ -55,6 +57,17 @@ describe('deckle', () => {
     assert.equal(code, 1);
     assert.match(errors, /^deckle: Unknown option '--fast'.*\n$/);
   });
+});
+
+test('its first line, by which it is run where it is installed, makes for a modest heap', async () => {
+  const source = await readFile(join(import.meta.dirname, '../../src/deckle.ts'), 'utf8');
+  const folder = await mkdtemp(join(tmpdir(), 'deckle-program-'));
+  const program = join(folder, 'program.mjs');
+  const body = "import { getHeapStatistics } from 'node:v8';\nconsole.log(getHeapStatistics().heap_size_limit);\n";
+  await writeFile(program, `${source.split('\n', 1)[0]}\n${body}`, { mode: 0o755 });
+  const { stdout } = await promisify(execFile)(program);
+  assert.ok(Number(stdout) < 1.1 * 2 ** 30, stdout);
+  await rm(folder, { recursive: true });
 });
 
 describe("on a database of one's own", () => {
