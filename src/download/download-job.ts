@@ -5,7 +5,7 @@ import { onAbort } from './abort.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { TlsOptions } from './dispatcher.ts';
 import { statusError, totalTimeoutError, upstreamErrorOf } from './failure.ts';
-import { NetworkPolicy, type NetworkRules } from './network-policy.ts';
+import type { NetworkPolicy, NetworkRules } from './network-policy.ts';
 import { followRedirect, type Hop, isRedirect, MAX_REDIRECTS, tooManyRedirects } from './redirect.ts';
 import type { Timeouts } from './remote-settings.ts';
 import type { ResponseHead } from './response-parser.ts';
@@ -15,28 +15,36 @@ import { SlowBody } from './slow-body.ts';
 import type { ChecksumName, Downloaded } from './upstream.ts';
 import { UpstreamError } from './upstream-error.ts';
 
-/**
- * One file to fetch, in plain values: this is what a thread is sent. A thread loads neither undici nor zod, which would cost it
- * more memory than its work: the digest is taken apart before.
- */
-export interface DownloadJob {
-  /** Connections are kept per upstream: they share its TLS and its policy. */
+/** What all jobs of an upstream have in common, in plain values: a thread is told it once. */
+export interface JobSettings {
+  /** Of the upstream: connections are kept for it. */
   readonly upstream: string;
-  readonly url: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly algorithm: DigestAlgorithm;
-  /** The expected digest. */
-  readonly hex: string;
-  readonly size: number | undefined;
-  readonly checksums: readonly ChecksumName[];
-  readonly path: string;
   readonly tries: number;
   readonly tls: TlsOptions;
   readonly timeouts: Timeouts;
   readonly rules: NetworkRules;
 }
 
+/** A request for a thread. A thread loads neither undici nor zod, which would cost it more memory than its work. */
+export interface TransferJob {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** What to compute of the bytes. */
+  readonly checksums: readonly ChecksumName[];
+}
+
+/** One file to fetch: its digest is taken apart before. */
+export interface DownloadJob extends TransferJob {
+  readonly algorithm: DigestAlgorithm;
+  /** The expected digest. */
+  readonly hex: string;
+  readonly size: number | undefined;
+  readonly path: string;
+}
+
 export interface JobContext {
+  readonly settings: JobSettings;
+  readonly policy: NetworkPolicy;
   readonly connections: ConnectionPool;
   readonly signal: AbortSignal;
   readonly onRetry: (error: UpstreamError, retry: number, waitMs: number) => void;
@@ -54,7 +62,7 @@ class DiscardLimitError extends Error {}
 export async function runDownload(job: DownloadJob, context: JobContext): Promise<Downloaded> {
   const file = new HashedFile(job);
   try {
-    return await withRetries({ tries: job.tries, signal: context.signal, onRetry: context.onRetry }, async () => {
+    return await withRetries({ ...context, tries: context.settings.tries }, async () => {
       try {
         await fetchInto(file, job, context);
         return file.finish();
@@ -136,20 +144,17 @@ export interface TransferTarget {
   add(part: Buffer): void;
 }
 
-/** What a transfer needs to know of a job. */
-export type Transfer = Pick<DownloadJob, 'upstream' | 'url' | 'headers' | 'tls' | 'timeouts' | 'rules'>;
-
 /** One try of a transfer, with its redirects: from the first byte that is not there yet. */
-export async function fetchInto(file: TransferTarget, job: Transfer, context: JobContext): Promise<void> {
-  const policy = new NetworkPolicy(job.rules);
+export async function fetchInto(file: TransferTarget, job: TransferJob, context: JobContext): Promise<void> {
+  const { policy, settings } = context;
   let hop: Hop = { url: new URL(job.url), headers: { ...job.headers, ...file.resume.headers() } };
   const started = Date.now();
   for (let redirects = 0; ; redirects += 1) {
     policy.checkUrl(hop.url);
     file.url = hop.url.href;
-    const total = job.timeouts.total;
+    const { total } = settings.timeouts;
     const left = total === 0 ? 0 : Math.max(1, total - (Date.now() - started));
-    const head = await exchange(file, hop, job, { ...context, policy, left });
+    const head = await exchange(file, hop, job, { ...context, left });
     if (isBody(head.status)) return;
     if (!isRedirect(head.status)) throw statusError(head.status, head.reason, head.headers, hop.url.href);
     if (redirects === MAX_REDIRECTS) throw tooManyRedirects(job.url);
@@ -160,34 +165,31 @@ export async function fetchInto(file: TransferTarget, job: Transfer, context: Jo
 const isBody = (status: number): boolean => status === 200 || status === 206 || status === 416;
 
 interface ExchangeContext extends JobContext {
-  readonly policy: NetworkPolicy;
   /** Milliseconds until the total timeout; 0 sets no limit. */
   readonly left: number;
 }
 
 /** One request: a body goes to the file, anything else is read past. A kept connection that turns out closed is replaced. */
-async function exchange(file: TransferTarget, hop: Hop, job: Transfer, context: ExchangeContext): Promise<ResponseHead> {
+async function exchange(file: TransferTarget, hop: Hop, job: TransferJob, context: ExchangeContext): Promise<ResponseHead> {
+  const { connections, policy } = context;
+  const { upstream, tls, timeouts } = context.settings;
   for (;;) {
     context.signal.throwIfAborted();
-    const connection = context.connections.take(job.upstream, hop.url, {
-      policy: context.policy,
-      tls: job.tls,
-      timeouts: job.timeouts,
-    });
+    const connection = connections.take(upstream, hop.url, { policy, tls, timeouts });
     const release = onAbort(context.signal, (reason) => connection.destroy(reason));
-    const late = (): void => connection.destroy(totalTimeoutError(job.url, job.timeouts));
+    const late = (): void => connection.destroy(totalTimeoutError(job.url, timeouts));
     const timer = context.left > 0 ? setTimeout(late, context.left) : undefined;
     const sink = new JobSink(file, hop.url.href);
     try {
       await connection.exchange(hop.url, hop.headers, sink);
-      context.connections.give(job.upstream, connection);
+      connections.give(upstream, connection);
       return sink.answered();
     } catch (error) {
       context.signal.throwIfAborted();
       if (error instanceof DiscardLimitError) return sink.answered();
       if (connection.reused && sink.seen === undefined && (error as NodeJS.ErrnoException).code !== 'UND_ERR_BODY_TIMEOUT')
         continue;
-      const facts = { url: hop.url.href, timeouts: job.timeouts, validatesTls: job.tls.rejectUnauthorized };
+      const facts = { url: hop.url.href, timeouts, validatesTls: tls.rejectUnauthorized };
       throw upstreamErrorOf(error, { ...facts, answered: sink.seen !== undefined });
     } finally {
       release();

@@ -1,15 +1,30 @@
-import type { DownloadJob } from './download-job.ts';
-import type { ProvenJob, ProvenResult } from './proven-job.ts';
+import type { DownloadJob, JobSettings } from './download-job.ts';
+import type { ProvenJob } from './proven-job.ts';
+import type { Downloaded } from './upstream.ts';
 import { UpstreamError, type UpstreamErrorKind } from './upstream-error.ts';
 
 /** What the process tells a download thread. Both sides send what one turn of their event loop brings as one message. */
 export type ToThread =
-  | { readonly id: number; readonly job: DownloadJob | ProvenJob }
+  | { readonly open: JobSettings }
+  | { readonly close: string }
+  | { readonly id: number; readonly upstream: string; readonly job: DownloadJob | ProvenJob }
   | { readonly id: number; readonly abort: true };
+
+/** Where the body of an answer is in the bytes that come with the answers. */
+export interface HeldPart {
+  readonly at: number;
+  readonly length: number;
+}
+
+/** All that one turn of a thread's event loop answers. The bodies are in one piece, which is handed over: many small pieces cost more. */
+export interface Answers {
+  readonly answers: readonly FromThread[];
+  readonly bytes: ArrayBuffer;
+}
 
 /** What a thread answers: `done` and `failed` end a job. */
 export type FromThread =
-  | { readonly id: number; readonly done: ProvenResult }
+  | { readonly id: number; readonly done: Downloaded; readonly held?: HeldPart }
   | { readonly id: number; readonly failed: PlainError }
   | { readonly id: number; readonly retry: PlainError; readonly number: number; readonly waitMs: number };
 

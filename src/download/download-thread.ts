@@ -1,39 +1,61 @@
 import { parentPort } from 'node:worker_threads';
 import { ConnectionPool } from './connection-pool.ts';
-import { type JobContext, runDownload } from './download-job.ts';
-import { type FromThread, plainError, type ToThread } from './download-message.ts';
-import { type ProvenResult, runProven } from './proven-job.ts';
+import { type DownloadJob, type JobContext, type JobSettings, runDownload } from './download-job.ts';
+import { type Answers, type FromThread, plainError, type ToThread } from './download-message.ts';
+import { NetworkPolicy } from './network-policy.ts';
+import { type ProvenJob, type ProvenResult, runProven } from './proven-job.ts';
 
 const port = parentPort;
 if (!port) throw new Error('download-thread is started by download-threads.ts');
 
 const connections = new ConnectionPool();
+const upstreams = new Map<string, Pick<JobContext, 'settings' | 'policy'>>();
 const running = new Map<number, AbortController>();
 let answers: FromThread[] = [];
+let bodies: Uint8Array[] = [];
+let length = 0;
 
-/** Collects what one turn of the event loop answers; held bodies are handed over. */
+/** Collects what one turn of the event loop answers. */
 function tell(message: FromThread): void {
   answers.push(message);
-  if (answers.length > 1) return;
-  setImmediate(() => {
-    const bodies = answers.flatMap((answer) =>
-      'done' in answer && answer.done.bytes ? [answer.done.bytes.buffer as ArrayBuffer] : [],
-    );
-    port?.postMessage(answers, bodies);
-    answers = [];
-  });
+  if (answers.length === 1) setImmediate(send);
 }
 
-function take(message: ToThread): void {
-  const { id } = message;
-  if ('abort' in message) {
-    running.get(id)?.abort(new Error('aborted'));
+function send(): void {
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const body of bodies) {
+    bytes.set(body, at);
+    at += body.byteLength;
+  }
+  const message: Answers = { answers, bytes: bytes.buffer };
+  port?.postMessage(message, [bytes.buffer]);
+  answers = [];
+  bodies = [];
+  length = 0;
+}
+
+function tellDone(id: number, { bytes, ...done }: ProvenResult): void {
+  if (!bytes) {
+    tell({ id, done });
     return;
   }
+  tell({ id, done, held: { at: length, length: bytes.byteLength } });
+  bodies.push(bytes);
+  length += bytes.byteLength;
+}
+
+function open(settings: JobSettings): void {
+  upstreams.set(settings.upstream, { settings, policy: new NetworkPolicy(settings.rules) });
+}
+
+function run(id: number, upstream: string, job: DownloadJob | ProvenJob): void {
+  const opened = upstreams.get(upstream);
+  if (!opened) throw new Error('a download thread was given a job of an upstream that it does not know');
   const controller = new AbortController();
   running.set(id, controller);
-  const { job } = message;
   const context: JobContext = {
+    ...opened,
     connections,
     signal: controller.signal,
     onRetry: (error, number, waitMs) => tell({ id, retry: plainError(error), number, waitMs }),
@@ -41,10 +63,17 @@ function take(message: ToThread): void {
   const done: Promise<ProvenResult> = 'proof' in job ? runProven(job, context) : runDownload(job, context);
   done
     .then(
-      (done) => tell({ id, done }),
+      (result) => tellDone(id, result),
       (error: unknown) => tell({ id, failed: plainError(error) }),
     )
     .finally(() => running.delete(id));
+}
+
+function take(message: ToThread): void {
+  if ('open' in message) open(message.open);
+  else if ('close' in message) upstreams.delete(message.close);
+  else if ('job' in message) run(message.id, message.upstream, message.job);
+  else running.get(message.id)?.abort(new Error('aborted'));
 }
 
 port.on('message', (messages: readonly ToThread[]) => messages.forEach(take));

@@ -1,8 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import { THREAD_MEMORY, threadEntry } from '../lib/worker-entry.ts';
 import { onAbort } from './abort.ts';
-import type { DownloadJob } from './download-job.ts';
-import { errorOf, type FromThread, type ToThread } from './download-message.ts';
+import type { DownloadJob, JobSettings } from './download-job.ts';
+import { type Answers, errorOf, type FromThread, type ToThread } from './download-message.ts';
 import type { ProvenJob, ProvenResult } from './proven-job.ts';
 
 interface Pending {
@@ -19,6 +19,8 @@ interface Pending {
 class DownloadThread {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
+  /** Upstreams that the thread knows. */
+  readonly #opened = new Set<string>();
   #outbox: ToThread[] = [];
   #nextId = 1;
   alive = true;
@@ -29,8 +31,8 @@ class DownloadThread {
       resourceLimits: THREAD_MEMORY,
     });
     this.#worker.unref();
-    this.#worker.on('message', (messages: readonly FromThread[]) => {
-      for (const message of messages) this.#take(message);
+    this.#worker.on('message', ({ answers, bytes }: Answers) => {
+      for (const answer of answers) this.#take(answer, bytes);
     });
     this.#worker.on('error', (error) => this.#die(error));
     this.#worker.on('exit', (code) => this.#die(new Error(`a download thread ended with code ${code}`)));
@@ -40,15 +42,28 @@ class DownloadThread {
     return this.#pending.size;
   }
 
-  run(job: DownloadJob | ProvenJob, signal: AbortSignal | undefined, onRetry: Pending['onRetry']): Promise<ProvenResult> {
+  run(
+    settings: JobSettings,
+    job: DownloadJob | ProvenJob,
+    signal: AbortSignal | undefined,
+    onRetry: Pending['onRetry'],
+  ): Promise<ProvenResult> {
     signal?.throwIfAborted();
     const id = this.#nextId++;
     const stop = onAbort(signal, () => this.#tell({ id, abort: true }));
     return new Promise<ProvenResult>((resolve, reject) => {
       this.#pending.set(id, { resolve, reject, onRetry });
       this.#worker.ref();
-      this.#tell({ id, job });
+      const { upstream } = settings;
+      if (!this.#opened.has(upstream)) this.#tell({ open: settings });
+      this.#opened.add(upstream);
+      this.#tell({ id, upstream, job });
     }).finally(stop);
+  }
+
+  /** No job of the upstream follows. */
+  close(upstream: string): void {
+    if (this.#opened.delete(upstream)) this.#tell({ close: upstream });
   }
 
   /** Collects what one turn of the event loop asks for. */
@@ -61,7 +76,7 @@ class DownloadThread {
     });
   }
 
-  #take(message: FromThread): void {
+  #take(message: FromThread, bytes: ArrayBuffer): void {
     const pending = this.#pending.get(message.id);
     if (!pending) return;
     if ('retry' in message) {
@@ -70,8 +85,10 @@ class DownloadThread {
     }
     this.#pending.delete(message.id);
     if (this.#pending.size === 0) this.#worker.unref();
-    if ('done' in message) pending.resolve(message.done);
-    else pending.reject(errorOf(message.failed));
+    if ('done' in message) {
+      const { done, held } = message;
+      pending.resolve(held ? { ...done, bytes: Buffer.from(bytes, held.at, held.length) } : done);
+    } else pending.reject(errorOf(message.failed));
   }
 
   #die(error: Error): void {
@@ -83,11 +100,15 @@ class DownloadThread {
 
 let threads: DownloadThread[] = [];
 
+/** Jobs that a thread has at once before another one is started: a thread takes some 40 MB, and is busy with one large file or many small ones. */
+const worthAThread = (job: DownloadJob | ProvenJob): number => ('proof' in job ? 12 : 1);
+
 /**
  * Runs the job in one of at most `limit` threads, the least busy one. Rejects with an UpstreamError, a file system's error, or
  * the signal's reason, once the thread has let go of the file.
  */
 export async function downloadInThread(
+  settings: JobSettings,
   job: DownloadJob | ProvenJob,
   limit: number,
   signal: AbortSignal | undefined,
@@ -95,14 +116,19 @@ export async function downloadInThread(
 ): Promise<ProvenResult> {
   threads = threads.filter(({ alive }) => alive);
   let thread = threads.toSorted((a, b) => a.load - b.load)[0];
-  if (!thread || (thread.load > 0 && threads.length < limit)) {
+  if (!thread || (thread.load >= worthAThread(job) && threads.length < limit)) {
     thread = new DownloadThread();
     threads.push(thread);
   }
   try {
-    return await thread.run(job, signal, onRetry);
+    return await thread.run(settings, job, signal, onRetry);
   } catch (error) {
     signal?.throwIfAborted();
     throw error;
   }
+}
+
+/** Lets the threads forget an upstream: no job of it follows. */
+export function closeInThreads(upstream: string): void {
+  for (const thread of threads) if (thread.alive) thread.close(upstream);
 }

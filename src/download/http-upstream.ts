@@ -10,8 +10,8 @@ import { abortScope, onAbort, shareSignal } from './abort.ts';
 import { openBody } from './body-stream.ts';
 import { decodeBody } from './decode.ts';
 import { openDispatcher, tlsOptionsOf } from './dispatcher.ts';
-import type { DownloadJob, Transfer } from './download-job.ts';
-import { downloadInThread } from './download-threads.ts';
+import type { DownloadJob, JobSettings, TransferJob } from './download-job.ts';
+import { closeInThreads, downloadInThread } from './download-threads.ts';
 import { exchange } from './exchange.ts';
 import { statusError } from './failure.ts';
 import { NetworkPolicy, type NetworkRules } from './network-policy.ts';
@@ -56,13 +56,13 @@ export class HttpUpstream implements Upstream {
   readonly #timeouts: Timeouts;
   readonly #tries: number;
   readonly #headers: Readonly<Record<string, string>>;
-  readonly #rules: NetworkRules;
   readonly #policy: NetworkPolicy;
   readonly #dispatcher: Dispatcher;
   readonly #slots: Limiter;
   readonly #turn: ReturnType<typeof rateLimiter>;
   readonly #closed = new AbortController();
-  readonly #id = randomUUID();
+  readonly #ends = new WeakMap<AbortSignal, AbortSignal>();
+  readonly #jobSettings: JobSettings;
 
   constructor(settings: RemoteSettings, options: UpstreamOptions) {
     this.#settings = settings;
@@ -75,12 +75,14 @@ export class HttpUpstream implements Upstream {
     this.#timeouts = timeoutsOf(settings);
     this.#tries = triesOf(settings);
     this.#headers = { 'user-agent': `deckle/${packageFile.version}`, accept: '*/*', ...ownHeadersOf(settings) };
-    this.#rules = {
+    const rules: NetworkRules = {
       remoteUrl: settings.url,
       allowedNetworks: options.allowedNetworks,
       ownAddresses: options.ownAddresses,
     };
-    this.#policy = new NetworkPolicy(this.#rules);
+    this.#policy = new NetworkPolicy(rules);
+    const tls = tlsOptionsOf(settings);
+    this.#jobSettings = { upstream: randomUUID(), tries: this.#tries, tls, timeouts: this.#timeouts, rules };
     this.#dispatcher = openDispatcher(settings, this.#timeouts, this.#policy);
     this.#slots = limitConcurrency(this.concurrency);
     this.#turn = rateLimiter(settings.rate_limit);
@@ -111,7 +113,7 @@ export class HttpUpstream implements Upstream {
       const path = request.file?.path;
       if (this.#settings.proxy_url !== null || (request.file && path === undefined)) return this.#fetchHere(request);
       const { proof, maxHeld, checksums = DEFAULT_CHECKSUMS } = request;
-      const job: ProvenJob = { ...(await this.#transfer(request)), tries: this.#tries, checksums, proof, maxHeld, path };
+      const job: ProvenJob = { ...(await this.#transfer(request)), checksums, proof, maxHeld, path };
       const { bytes, ...downloaded } = await this.#runInThread(job, request.signal);
       return { ...downloaded, bytes: bytes && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) };
     });
@@ -139,6 +141,7 @@ export class HttpUpstream implements Upstream {
 
   async close(): Promise<void> {
     this.#closed.abort(new UpstreamClosedError(`the connections to ${this.url.host} were closed`));
+    closeInThreads(this.#jobSettings.upstream);
     await this.#dispatcher.destroy();
   }
 
@@ -190,26 +193,30 @@ export class HttpUpstream implements Upstream {
       size: request.size,
       checksums: request.checksums ?? DEFAULT_CHECKSUMS,
       path,
-      tries: this.#tries,
     };
     return this.#runInThread(job, request.signal);
   }
 
-  async #runInThread(job: DownloadJob | ProvenJob, signal: AbortSignal | undefined): Promise<ProvenResult> {
-    const scope = this.#scope(signal);
-    try {
-      return await downloadInThread(job, this.#threads, scope.signal, this.#noteRetry);
-    } finally {
-      scope.end();
+  #runInThread(job: DownloadJob | ProvenJob, signal: AbortSignal | undefined): Promise<ProvenResult> {
+    return downloadInThread(this.#jobSettings, job, this.#threads, this.#endOf(signal), this.#noteRetry);
+  }
+
+  /** Aborted with the caller's signal, or by `close`. One for all requests of a task: making one costs as much as a request. */
+  #endOf(signal: AbortSignal | undefined): AbortSignal {
+    if (!signal) return this.#closed.signal;
+    let end = this.#ends.get(signal);
+    if (!end) {
+      end = AbortSignal.any([signal, this.#closed.signal]);
+      this.#ends.set(signal, end);
     }
+    return end;
   }
 
   /** What a thread needs to know of a request, when it is the request's turn. */
-  async #transfer(request: Pick<ProvenRequest, 'url' | 'headers' | 'signal'>): Promise<Transfer> {
+  async #transfer(request: Pick<ProvenRequest, 'url' | 'headers' | 'signal'>): Promise<Omit<TransferJob, 'checksums'>> {
     await this.#turn(request.signal);
     const { url, headers } = this.#hop(request, 'identity');
-    const tls = tlsOptionsOf(this.#settings);
-    return { upstream: this.#id, url: url.href, headers, tls, timeouts: this.#timeouts, rules: this.#rules };
+    return { url: url.href, headers };
   }
 
   /** As a thread does it. What was written cannot be taken back, so wrong bytes are final. */

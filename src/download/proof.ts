@@ -17,8 +17,17 @@ export interface ProofModule {
   check(expected: string): StreamCheck<unknown>;
 }
 
+const loaded = new Map<string, Promise<ProofModule>>();
+
 /** Loads the module, once a thread. */
-export const loadProof = ({ module }: BodyProof): Promise<ProofModule> => import(module) as Promise<ProofModule>;
+export function loadProof({ module }: BodyProof): Promise<ProofModule> {
+  let proof = loaded.get(module);
+  if (!proof) {
+    proof = import(module) as Promise<ProofModule>;
+    loaded.set(module, proof);
+  }
+  return proof;
+}
 
 /** Runs a step of a proof: what is wrong with the bytes is the upstream's fault, and worth another try. */
 export async function proving<T>(url: string, step: () => T | Promise<T>): Promise<T> {

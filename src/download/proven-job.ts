@@ -1,6 +1,6 @@
 import { createHash, type Hash, hash } from 'node:crypto';
 import { closeSync, constants, createReadStream, ftruncateSync, openSync, writeSync } from 'node:fs';
-import { type DownloadJob, fetchInto, type JobContext } from './download-job.ts';
+import { fetchInto, type JobContext, type TransferJob } from './download-job.ts';
 import { type BodyProof, loadProof, proving } from './proof.ts';
 import { Resume } from './resume.ts';
 import { withRetries } from './retry.ts';
@@ -8,7 +8,7 @@ import type { ChecksumName, Downloaded } from './upstream.ts';
 import { publicUrl, UpstreamError } from './upstream-error.ts';
 
 /** A body of unknown size to fetch, which a module proves. */
-export interface ProvenJob extends Omit<DownloadJob, 'algorithm' | 'hex' | 'size' | 'path'> {
+export interface ProvenJob extends TransferJob {
   readonly proof: BodyProof;
   /** Up to so many bytes are held. */
   readonly maxHeld: number;
@@ -16,7 +16,7 @@ export interface ProvenJob extends Omit<DownloadJob, 'algorithm' | 'hex' | 'size
   readonly path: string | undefined;
 }
 
-/** What has been fetched and proven; `bytes`, in memory of their own, where they were held. */
+/** What has been fetched and proven; `bytes` where they were held. */
 export interface ProvenResult extends Downloaded {
   readonly bytes?: Uint8Array;
 }
@@ -25,7 +25,7 @@ export interface ProvenResult extends Downloaded {
 export async function runProven(job: ProvenJob, context: JobContext): Promise<ProvenResult> {
   const body = new ProvenBody(job);
   try {
-    return await withRetries({ tries: job.tries, signal: context.signal, onRetry: context.onRetry }, async () => {
+    return await withRetries({ ...context, tries: context.settings.tries }, async () => {
       try {
         await fetchInto(body, job, context);
         return await body.finish();
@@ -83,7 +83,8 @@ class ProvenBody {
       const checksums = Object.fromEntries(Array.from(hashes, ([name, one]) => [name, one.copy().digest('hex')]));
       return { size: this.resume.received, checksums };
     }
-    const bytes = this.#whole();
+    const [only, ...more] = this.#held;
+    const bytes = only && more.length === 0 ? only : Buffer.concat(this.#held);
     await proving(this.url, () => prove(bytes, proof.expected));
     const checksums = Object.fromEntries(this.#job.checksums.map((name) => [name, hash(name, bytes)]));
     return { size: bytes.byteLength, checksums, bytes };
@@ -104,14 +105,6 @@ class ProvenBody {
   close(): void {
     if (this.#file) closeSync(this.#file.fd);
     this.#file = undefined;
-  }
-
-  /** In one piece of its own, not of Node's pool: it is handed over to another thread. */
-  #whole(): Buffer {
-    const bytes = Buffer.allocUnsafeSlow(this.resume.received);
-    let at = 0;
-    for (const part of this.#held) at += part.copy(bytes, at);
-    return bytes;
   }
 
   #open(): { fd: number; hashes: Map<ChecksumName, Hash> } {
