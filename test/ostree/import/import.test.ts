@@ -81,11 +81,19 @@ describe('imports', { skip: missing('ostree', 'tar', 'gpg') }, () => {
     await before.fsck();
   });
 
-  it('a history at once: one delta, from the parent to the head', async () => {
+  it('a history at once, however it is compressed: one delta, from the parent to the head', async () => {
     const { both } = await chain();
     const task = await world.importAll(await deltas(), await world.tarOf(both, '--gzip'), './repo/');
     assert.deepEqual(change(task, 'present'), { refs: 1, commit: 2, config: 1, object: 6, content: 3, summary: 1 });
     assert.deepEqual(reports(task), ['associating.content completed 14/-', 'committing.tarball completed 1/1']);
+    for (const [program, option] of [
+      ['bzip2', '--bzip2'],
+      ['xz', '--xz'],
+    ] as const) {
+      if (missing(program)) continue;
+      const other = await world.importAll(await world.repository(), await world.tarOf(both, option), 'repo');
+      assert.deepEqual(change(other, 'present'), { refs: 1, commit: 2, config: 1, object: 6, summary: 1 });
+    }
   });
 
   it('a parent that another repository has comes with its commit', async () => {

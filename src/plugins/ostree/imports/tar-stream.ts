@@ -1,9 +1,9 @@
-import { pipeline } from 'node:stream';
-import { createGunzip, gunzipSync, constants as zlib } from 'node:zlib';
+import { gunzipSync, constants as zlib } from 'node:zlib';
 import { Header } from 'tar/header';
 import { Parser } from 'tar/parse';
 import type { ReadEntry } from 'tar/read-entry';
 import { FormatError, refuse } from '../format/format-error.ts';
+import { compressionOf, inflatedTar } from './inflated-tar.ts';
 
 /** As much of the start of a file as tarRefusal wants. */
 export const TAR_HEAD_BYTES = 8192;
@@ -15,9 +15,6 @@ const MAX_EXTENDED_HEADER_BYTES = 64 * 1024;
 const MAX_PATH_LENGTH = 4096;
 /** Bytes that are taken apart at once, and so the most that is held. */
 const SLICE_BYTES = 64 * 1024;
-/** What a tar inflates to: objects are compressed already, so that more than this many times its size is no repository. */
-const MAX_INFLATION = 100;
-const INFLATION_STARTS_AT = 64 * 1024 * 1024;
 const BLOCK_BYTES = 512;
 
 const SUBJECT = 'tar';
@@ -30,12 +27,6 @@ const KINDS: Readonly<Record<string, string>> = {
   BlockDevice: 'a block device',
   FIFO: 'a named pipe',
 };
-const COMPRESSIONS: readonly (readonly [name: string, magic: Buffer])[] = [
-  ['bzip2', Buffer.from('BZh', 'latin1')],
-  ['xz', Buffer.from('fd377a585a00', 'hex')],
-  ['zstd', Buffer.from('28b52ffd', 'hex')],
-];
-const GZIP = Buffer.from('1f8b', 'hex');
 
 /** A file in a tar. */
 export interface TarEntry {
@@ -49,19 +40,17 @@ export interface TarEntry {
 
 /**
  * Why a file that starts with `head` (its first TAR_HEAD_BYTES, or all of it) cannot be imported; undefined where it is a tar, plain or
- * compressed by gzip.
+ * compressed by gzip, or is compressed by bzip2 or xz: what is in those is seen when they are inflated.
  */
 export function tarRefusal(head: Buffer): string | undefined {
-  const compression = COMPRESSIONS.find(([, magic]) => startsWith(head, magic));
-  if (compression) {
-    return `The artifact is compressed by ${compression[0]}: a tar can be imported plain or compressed by gzip`;
-  }
-  return startsLikeTar(isGzip(head) ? inflatedStart(head) : head) ? undefined : 'The artifact is not a tar archive file';
+  const compression = compressionOf(head);
+  if (compression?.program) return undefined;
+  return startsLikeTar(compression ? inflatedStart(head) : head) ? undefined : 'The artifact is not a tar archive file';
 }
 
 /** Whether bytes, not compressed, start as a tar does: with the header of an entry, or with the end of an empty one. */
 export function startsLikeTar(bytes: Buffer): boolean {
-  if (bytes.length < BLOCK_BYTES || isGzip(bytes)) return false;
+  if (bytes.length < BLOCK_BYTES || compressionOf(bytes)) return false;
   try {
     const { cksumValid, nullBlock } = new Header(bytes.subarray(0, BLOCK_BYTES));
     return cksumValid || nullBlock;
@@ -70,9 +59,6 @@ export function startsLikeTar(bytes: Buffer): boolean {
     return false;
   }
 }
-
-const startsWith = (bytes: Buffer, magic: Buffer): boolean => bytes.subarray(0, magic.length).equals(magic);
-const isGzip = (head: Buffer): boolean => startsWith(head, GZIP);
 
 function inflatedStart(head: Buffer): Buffer {
   try {
@@ -83,14 +69,14 @@ function inflatedStart(head: Buffer): Buffer {
 }
 
 /**
- * The files of a tar, plain or compressed by gzip, whose path `wanted` says yes to, in their order. Holds a slice of the tar at a time.
+ * The files of a tar, plain or compressed, whose path `wanted` says yes to, in their order. Holds a slice of the tar at a time.
  * FormatError for what is no tar, is truncated, or has an entry anywhere that is neither a file nor a folder below its root.
  */
 export async function* tarReader(
   source: AsyncIterable<Uint8Array>,
   wanted: (path: string) => boolean,
 ): AsyncGenerator<TarEntry, void, undefined> {
-  const slices = sliced(inflated(source));
+  const slices = sliced(inflatedTar(source));
   const tar = new OpenTar(slices, wanted);
   try {
     for (let entry = await tar.next(); entry; entry = await tar.next()) {
@@ -173,7 +159,7 @@ class OpenTar {
       if (!this.#started) refuse(SUBJECT, 'it is empty');
       this.#parser.end();
     } else {
-      if (!this.#started && isGzip(value)) refuse(SUBJECT, 'it is compressed twice');
+      if (!this.#started && compressionOf(value)) refuse(SUBJECT, 'it is compressed twice');
       this.#started = true;
       this.#parser.write(value);
     }
@@ -236,54 +222,5 @@ async function* sliced(source: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer
   for await (const chunk of source) {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     for (let at = 0; at < bytes.length; at += SLICE_BYTES) yield bytes.subarray(at, at + SLICE_BYTES);
-  }
-}
-
-/** The bytes, inflated where they start as gzip does. */
-async function* inflated(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-  const chunks = source[Symbol.asyncIterator]();
-  try {
-    const { done, value: first } = await chunks.next();
-    if (done) return;
-    const rest = { [Symbol.asyncIterator]: () => chunks };
-    if (!isGzip(Buffer.from(first.buffer, first.byteOffset, first.byteLength))) {
-      yield first;
-      yield* rest;
-    } else yield* gunzipped(first, rest);
-  } finally {
-    await chunks.return?.();
-  }
-}
-
-async function* gunzipped(first: Uint8Array, rest: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-  let compressed = 0;
-  const gunzip = createGunzip({ chunkSize: SLICE_BYTES });
-  const counted = async function* () {
-    compressed += first.byteLength;
-    yield first;
-    for await (const chunk of rest) {
-      compressed += chunk.byteLength;
-      yield chunk;
-    }
-  };
-  let failure: Error | undefined;
-  pipeline(counted, gunzip, (error) => {
-    failure = error ?? undefined;
-  });
-  let size = 0;
-  try {
-    for await (const chunk of gunzip) {
-      size += chunk.length;
-      if (size > INFLATION_STARTS_AT && size > compressed * MAX_INFLATION) {
-        refuse(SUBJECT, `it inflates to more than ${MAX_INFLATION} times its size`);
-      }
-      yield chunk;
-    }
-  } catch (error) {
-    if (error instanceof FormatError) throw error;
-    const cause = failure ?? (error as Error);
-    throw (cause as NodeJS.ErrnoException).code?.startsWith('Z_')
-      ? new FormatError(`${SUBJECT}: it cannot be inflated: ${cause.message}`, { cause })
-      : cause;
   }
 }

@@ -37,7 +37,7 @@ const importAction = <Args extends z.ZodType>(kind: ImportKind<Args>): Action =>
       artifact: {
         wire: reference(),
         required: true,
-        description: 'A tar, plain or compressed by gzip, with a repository in it.',
+        description: 'A tar, plain or compressed by gzip, bzip2 or xz, with a repository in it.',
       },
       repository_name: { wire: text(), required: true, description: "The repository's folder in the tar." },
       ...kind.fields,
