@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { imageOf, indexOf } from '../../src/demo/image.ts';
 import { largeLayer, layerOf } from '../../src/demo/layer.ts';
+import { isAlive } from '../../src/embedded/postgres-folder.ts';
 import { eventually } from '../queue/eventually.ts';
 import { type Gate, gate } from '../queue/gate.ts';
 import { FAULTS, type FaultRule } from '../support/upstream-faults.ts';
@@ -94,5 +95,23 @@ describe('while syncs are at each of their stages', () => {
     open.open();
     mirror.deckle = await mirror.installation.start();
     for (const sync of syncs) await assertDone(sync);
+  });
+
+  test('a worker stands still: another takes its sync over, and it changes nothing when it goes on', async () => {
+    const open = gate();
+    const sync = await held('still', ({ v1 }) => ({ kind: 'blob', reference: v1.blobs[1]?.digest ?? '' }), open);
+    const { body } = await mirror.installation.request('GET', '/pulp/api/v3/workers/?online=true');
+    const { results } = body as { results: { name: string; current_task: string | null }[] };
+    const pid = Number.parseInt(results.find(({ current_task }) => current_task === sync.task)?.name ?? '', 10);
+    process.kill(pid, 'SIGSTOP');
+    open.open();
+    await assertDone(sync);
+    const done = await mirror.task(sync.task);
+    process.kill(pid, 'SIGCONT');
+    await eventually('it is back', async () => (await mirror.installation.processes()).workers.includes(pid));
+    process.kill(pid, 'SIGTERM');
+    await eventually('it has come to its end', () => !isAlive(pid));
+    assert.deepEqual(await mirror.task(sync.task), done);
+    assert.deepEqual(await mirror.versions(sync.repository), [0, 1]);
   });
 });

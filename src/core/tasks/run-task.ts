@@ -3,6 +3,7 @@ import type { Services } from '../../kit/services.ts';
 import { type AbortCause, TaskCanceled, TaskSuperseded, TaskTimedOut, WorkerShutdown } from './abort-cause.ts';
 import { argsPlace, type ClaimedTask } from './claimed-task.ts';
 import { isDatabaseAway, untilDatabaseIsBack } from './database-away.ts';
+import { LAST_FENCE } from './fence.ts';
 import { ProgressBook } from './progress-book.ts';
 import { wake } from './reservations.ts';
 import { type Ended, type Ending, endTask, releaseTask, writeRecord } from './task-end.ts';
@@ -11,9 +12,6 @@ import { taskErrorOf, WORKER_SHUTDOWN } from './task-error.ts';
 /** How long a task may take to heed its signal; then it is given up. Its fence keeps it from publishing anything later. */
 const GRACE_MS = 10_000;
 const SHUTDOWN_GRACE_MS = 3_000;
-
-/** How often a task that is safe to run twice begins anew because the database was away. */
-const MOST_RUNS = 5;
 
 /** For an end that was refused: what the task has shown may be what the database cannot store. */
 const NOTHING_SHOWN: Pick<ProgressBook, 'record'> = {
@@ -62,7 +60,7 @@ function endingOf(outcome: Outcome, cause: AbortCause | undefined, { rerun, fenc
   if (cause instanceof WorkerShutdown) return rerun ? undefined : { state: 'failed', error: WORKER_SHUTDOWN };
   if (cause instanceof TaskTimedOut) return { state: 'failed', error: taskErrorOf(cause) };
   const error = outcome === 'deaf' ? cause : outcome.error;
-  if (rerun && fence < MOST_RUNS && isDatabaseAway(error)) return undefined;
+  if (rerun && fence < LAST_FENCE && isDatabaseAway(error)) return undefined;
   return { state: 'failed', error: taskErrorOf(error) };
 }
 

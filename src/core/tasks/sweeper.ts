@@ -4,6 +4,8 @@ import { type Sql, sql } from '../../db/sql.ts';
 import type { Services } from '../../kit/services.ts';
 import type { WakeUp } from '../../queue/queue.ts';
 import { DONE_CHANNEL } from './channels.ts';
+import type { ClaimedTask } from './claimed-task.ts';
+import { LAST_FENCE } from './fence.ts';
 import { allBlocked, wake } from './reservations.ts';
 import { WORKER_MISSING } from './task-error.ts';
 import { FINAL_STATES } from './task-state.ts';
@@ -40,7 +42,7 @@ const closedReports = (fate: Sql): Sql => sql`(
  * them in the first time-to-live after its start.
  */
 const abandoned = (ttl: number): Sql => sql`
-  select t.id, t.name, t.state from task t
+  select t.id, t.name, t.state, t.fence from task t
   where t.state in ('running', 'canceling')
     and t.started_at < clock_timestamp() - make_interval(secs => ${ttl}::float8)
     and pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => ${ttl}::float8)
@@ -49,9 +51,10 @@ const abandoned = (ttl: number): Sql => sql`
   for update of t skip locked`;
 
 async function takeOver(tx: Queryable, { catalog, config, log }: Services): Promise<{ rerun: number; given_up: number }> {
-  const tasks = await tx.query<{ id: string; name: string; state: string }>(abandoned(config.PULP_WORKER_TTL));
+  const tasks = await tx.query<Pick<ClaimedTask, 'id' | 'name' | 'fence'> & { state: string }>(abandoned(config.PULP_WORKER_TTL));
   if (tasks.length === 0) return { rerun: 0, given_up: 0 };
-  const again = tasks.filter(({ name, state }) => state === 'running' && catalog.task(name)?.rerun).map(({ id }) => id);
+  const mayRunAgain = ({ name, fence }: (typeof tasks)[number]) => catalog.task(name)?.rerun && fence < LAST_FENCE;
+  const again = tasks.filter((task) => task.state === 'running' && mayRunAgain(task)).map(({ id }) => id);
   const over = tasks.map(({ id }) => id).filter((id) => !again.includes(id));
   // The fence rises here already: the worker that was given up, if it lives, can neither publish nor end the task.
   await tx.execute(sql`

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { v7 } from 'uuid';
 import { cancelTask } from '../../../src/core/tasks/cancel.ts';
+import { LAST_FENCE } from '../../../src/core/tasks/fence.ts';
 import { sweepTasks } from '../../../src/core/tasks/sweeper.ts';
 import { startWorker } from '../../../src/core/tasks/worker.ts';
 import { sql } from '../../../src/db/sql.ts';
@@ -9,7 +10,7 @@ import { eventually } from '../../queue/eventually.ts';
 import { createDatabase, type TestDatabase } from '../../support/postgres.ts';
 import { type Child, startChild } from './child-process.ts';
 import { openRig, type Rig, type RigUrls, rigUrls } from './rig.ts';
-import { echo, endless, onlyOnce, secondTime } from './test-tasks.ts';
+import { echo, endless, endlessAgain, onlyOnce, secondTime } from './test-tasks.ts';
 
 let database: TestDatabase;
 let urls: RigUrls;
@@ -77,6 +78,16 @@ describe('a worker is killed', () => {
       { message: 'Doing it', code: 'test.part', state: 'failed', total: 2, done: 1, suffix: null },
     ]);
     assert.equal(successor.state, 'completed');
+  });
+
+  test('what has run again and again does not run again', async () => {
+    const id = await rig.dispatch(endlessAgain, {});
+    await rig.services.db.execute(sql`update task set fence = ${LAST_FENCE - 1} where id = ${id}::uuid`);
+    const child = await startedChild();
+    await running(id);
+    await child.kill();
+    const task = await withWorker(() => rig.ended(id));
+    assert.deepEqual([task.state, task.error?.reason], ['failed', 'Worker has gone missing.']);
   });
 
   test('what was being canceled is canceled', async () => {

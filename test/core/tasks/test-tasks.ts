@@ -38,6 +38,14 @@ export const work = defineTask({
 
 export const endless = defineTask({ name: 'test.endless', args: nothing, run: (_, { signal }) => untilAborted(signal) });
 
+/** As `endless`, and safe to run twice. */
+export const endlessAgain = defineTask({
+  name: 'test.endless_again',
+  args: nothing,
+  rerun: true,
+  run: (_, { signal }) => untilAborted(signal),
+});
+
 /** Runs on when told to stop; says in `heard` whether it may still publish. */
 export const deaf = defineTask({
   name: 'test.deaf',
@@ -138,6 +146,7 @@ export const testTasks = [
   echo,
   work,
   endless,
+  endlessAgain,
   deaf,
   secondTime,
   onlyOnce,
