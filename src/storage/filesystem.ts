@@ -7,10 +7,10 @@ import type { Logger } from 'pino';
 import { codeOf } from './full-disk.ts';
 import { checkKey } from './layout.ts';
 import { PendingLocalFile } from './pending-local-file.ts';
+import { ProcessFolder } from './process-folder.ts';
 import { restoreJournals } from './restore-journals.ts';
-import { MissingFileError, type Storage } from './storage.ts';
-import { openTemporaryFolder, settleOthers } from './temporary-folder.ts';
-import { startWriter } from './writer.ts';
+import { type ByteRange, MissingFileError, type PendingFile, type Storage } from './storage.ts';
+import { startWriter, type Writer } from './writer.ts';
 
 /** One read per MiB: half the time of Node's usual 64 KiB for large blobs. */
 const READ_BYTES = 1024 * 1024;
@@ -26,71 +26,91 @@ export interface FilesystemStorageOptions {
 
 /**
  * Stores files under a local (or shared) folder. A file is written to `root/tmp`, synced, renamed to its place, and the folder
- * synced, before it is answered for; of small files all of a group are made durable at once, in a journal. Several processes
- * may share a root. Throws the file system's error if the root cannot be
- * made or written.
+ * synced, before it is answered for; of small files all of a group are made durable at once, by a journal in `root/journal`.
+ * Several processes may share a root. Throws the file system's error if the root cannot be made or written.
  */
 export async function filesystemStorage({ root: given, log }: FilesystemStorageOptions): Promise<Storage> {
   const root = resolve(given);
   await mkdir(root, { recursive: true });
-  const unfinished = join(root, 'tmp');
-  const temporary = await openTemporaryFolder(unfinished, log);
-  const writer = startWriter({ root, temporary: temporary.path });
-  await settleOthers(unfinished, temporary, (folder) => restoreJournals(folder, { root, writer, log }), log);
-  let created = 0;
-  const resolveKey = (key: string): string => {
+  const temporary = new ProcessFolder(join(root, 'tmp'), log);
+  const journals = new ProcessFolder(join(root, 'journal'), log);
+  const writer = startWriter({ root, temporary: temporary.path, journals: journals.path });
+  await temporary.open();
+  await journals.open((folder) => restoreJournals(folder, { root, writer, log }));
+  return new FilesystemStorage(root, writer, temporary, journals);
+}
+
+class FilesystemStorage implements Storage {
+  readonly #root: string;
+  readonly #writer: Writer;
+  readonly #temporary: ProcessFolder;
+  readonly #journals: ProcessFolder;
+  #created = 0;
+
+  constructor(root: string, writer: Writer, temporary: ProcessFolder, journals: ProcessFolder) {
+    this.#root = root;
+    this.#writer = writer;
+    this.#temporary = temporary;
+    this.#journals = journals;
+  }
+
+  async create(): Promise<PendingFile> {
+    const file = this.reserve();
+    await file.open();
+    return file;
+  }
+
+  reserve(): PendingLocalFile {
+    this.#created += 1;
+    const path = join(this.#temporary.path, `file-${this.#created}`);
+    return new PendingLocalFile({ path, root: this.#root, writer: this.#writer, resolveKey: (key) => this.localPath(key) });
+  }
+
+  async putSmall(files: readonly { readonly key: string; readonly body: Buffer }[]): Promise<void> {
+    await this.#writer.place(files.map(({ key, body }) => ({ target: this.localPath(key), body })));
+  }
+
+  async size(key: string): Promise<number | undefined> {
+    const path = this.localPath(key);
+    return absentAs(undefined, async () => (await stat(path)).size);
+  }
+
+  async read(key: string, range?: ByteRange): Promise<Readable> {
+    const path = this.localPath(key);
+    const fd = await absentAs(undefined, () => openFile(path, 'r'));
+    if (fd === undefined) throw new MissingFileError(key);
+    if (range?.length === 0) {
+      await closeFile(fd);
+      return Readable.from([]);
+    }
+    const bounds = range ? { start: range.start, end: range.start + range.length - 1 } : {};
+    return createReadStream(path, { fd, highWaterMark: READ_BYTES, ...bounds });
+  }
+
+  localPath(key: string): string {
     checkKey(key);
-    return join(root, key);
-  };
+    return join(this.#root, key);
+  }
 
-  const reserve = (): PendingLocalFile => {
-    created += 1;
-    return new PendingLocalFile({ path: join(temporary.path, `file-${created}`), root, writer, resolveKey });
-  };
+  async redirectUrl(key: string): Promise<undefined> {
+    checkKey(key);
+  }
 
-  return {
-    async create() {
-      const file = reserve();
-      await file.open();
-      return file;
-    },
-    reserve,
-    async putSmall(files) {
-      await writer.place(files.map(({ key, body }) => ({ target: resolveKey(key), body })));
-    },
-    async size(key) {
-      const path = resolveKey(key);
-      return await absentAs(undefined, async () => (await stat(path)).size);
-    },
-    async read(key, range) {
-      const path = resolveKey(key);
-      const fd = await absentAs(undefined, () => openFile(path, 'r'));
-      if (fd === undefined) throw new MissingFileError(key);
-      if (range?.length === 0) {
-        await closeFile(fd);
-        return Readable.from([]);
-      }
-      const bounds = range ? { start: range.start, end: range.start + range.length - 1 } : {};
-      return createReadStream(path, { fd, highWaterMark: READ_BYTES, ...bounds });
-    },
-    localPath: resolveKey,
-    async redirectUrl(key) {
-      checkKey(key);
-      return undefined;
-    },
-    async delete(key) {
-      const path = resolveKey(key);
-      await absentAs(undefined, () => unlink(path));
-    },
-    async capacity() {
-      const { bsize, blocks, bfree, bavail } = await statfs(root);
-      return { total: blocks * bsize, used: (blocks - bfree) * bsize, free: bavail * bsize };
-    },
-    async close() {
-      await writer.close();
-      await temporary.close();
-    },
-  };
+  async delete(key: string): Promise<void> {
+    const path = this.localPath(key);
+    await absentAs(undefined, () => unlink(path));
+  }
+
+  async capacity(): Promise<{ total: number; used: number; free: number }> {
+    const { bsize, blocks, bfree, bavail } = await statfs(this.#root);
+    return { total: blocks * bsize, used: (blocks - bfree) * bsize, free: bavail * bsize };
+  }
+
+  async close(): Promise<void> {
+    await this.#writer.close();
+    await this.#temporary.close();
+    await this.#journals.leave();
+  }
 }
 
 /** What `step` answers, or `fallback` where the file is not there. */

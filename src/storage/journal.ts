@@ -8,9 +8,6 @@ export interface JournalEntry {
   readonly body: Uint8Array;
 }
 
-/** Name of every journal in a folder for unfinished files. */
-export const JOURNAL_NAME = /^journal-\d+$/;
-
 /** Length of the key and of the body, 32 bits each, and the SHA-256 of both. */
 const HEAD_BYTES = 4 + 4 + 32;
 

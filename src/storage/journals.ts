@@ -60,9 +60,9 @@ export class Journals {
   }
 
   #open(): Generation {
-    const { root, temporary } = this.#folders;
+    const { root, journals } = this.#folders;
     this.#opened += 1;
-    return { journal: new Journal(join(temporary, `journal-${this.#opened}`), root), targets: new Set() };
+    return { journal: new Journal(join(journals, String(this.#opened)), root), targets: new Set() };
   }
 
   #retire(generation: Generation): void {

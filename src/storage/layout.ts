@@ -11,11 +11,11 @@ export function artifactKey(sha256Hex: string): string {
 
 /** Segments that are made of these and do not begin with a dot can name neither `.` nor `..`, nor a hidden file. */
 const SEGMENT = '[A-Za-z0-9_][A-Za-z0-9._-]*';
-const KEY = new RegExp(`^(?!tmp/)${SEGMENT}(?:/${SEGMENT})+$`);
+const KEY = new RegExp(`^(?!(?:tmp|journal)/)${SEGMENT}(?:/${SEGMENT})+$`);
 
 /**
- * Every store asks this before it uses a key: `folder/…/file`, which cannot lead out of the store nor into `tmp/`, where the
- * unfinished files are. Throws a RangeError.
+ * Every store asks this before it uses a key: `folder/…/file`, which cannot lead out of the store nor into
+ * `tmp/` and `journal/`, which are the storage's own. Throws a RangeError.
  */
 export function checkKey(key: string): void {
   if (!KEY.test(key) || key.length > 500) throw new RangeError(`not a key of the storage: ${JSON.stringify(key.slice(0, 500))}`);

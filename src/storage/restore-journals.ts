@@ -2,7 +2,7 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { codeOf } from './full-disk.ts';
-import { JOURNAL_NAME, journalEntries } from './journal.ts';
+import { journalEntries } from './journal.ts';
 import { checkKey } from './layout.ts';
 import type { Writer, WriterFile } from './writer.ts';
 
@@ -15,14 +15,12 @@ export interface RestoreOptions {
 
 /**
  * Puts back what journals of another process have and the storage has not, or not whole: the machine went down before the
- * files were durable in their places. `folder` is that process's for unfinished files. A process that is at work loses nothing
+ * files were durable in their places. `folder` is that process's for journals. A process that is at work loses nothing
  * by it, so that nobody has to know who is. A file that was deleted in the last moments may come back too, with nothing that
  * points at it. Throws the file system's error.
  */
 export async function restoreJournals(folder: string, options: RestoreOptions): Promise<void> {
-  for (const name of (await unlessGone(() => readdir(folder))) ?? []) {
-    if (JOURNAL_NAME.test(name)) await restore(join(folder, name), options);
-  }
+  for (const name of (await unlessGone(() => readdir(folder))) ?? []) await restore(join(folder, name), options);
 }
 
 async function restore(path: string, { root, writer, log }: RestoreOptions): Promise<void> {

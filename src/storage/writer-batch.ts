@@ -16,8 +16,9 @@ export type FromWriter = BatchAnswer | 'settled';
 /** What it answers when all files of the batch are durable, but for these. `index` is into `files`. */
 export type BatchAnswer = readonly { readonly index: number; readonly message: string; readonly code: string | undefined }[];
 
-/** Absolute paths: the storage, and the folder of this process for unfinished files, on the same file system. */
+/** Absolute paths: the storage, and the folders of this process for unfinished files and for journals, on the same file system. */
 export interface WriterFolders {
   readonly root: string;
   readonly temporary: string;
+  readonly journals: string;
 }

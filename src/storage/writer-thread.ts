@@ -20,8 +20,9 @@ const JOURNALLED_BYTES = 64 * 1024;
 /** How long nothing has to be written before files are made durable in their places. */
 const IDLE_MS = 1000;
 
-const { root, temporary } = workerData as WriterFolders;
-const journals = new Journals({ root, temporary });
+const folders = workerData as WriterFolders;
+const { root, temporary } = folders;
+const journals = new Journals(folders);
 /** Folders that exist and whose own entry is durable, because this thread saw to it. */
 const settledFolders = new Set<string>();
 /** Folders that exist. */

@@ -244,6 +244,7 @@ function testKeys(storage: () => Storage): void {
     'artifact/.hidden',
     'artifact/ab\n',
     'tmp/someone/file-1',
+    'journal/someone/1',
     `artifact/${'a'.repeat(600)}`,
   ]) {
     test(`refuses the key ${JSON.stringify(key.slice(0, 40))} everywhere`, async () => {

@@ -41,7 +41,7 @@ async function openStorage(t: TestContext, given?: string): Promise<{ storage: S
 /** Paths of all files below, relative, but for the journals, which keep what is in its place too. */
 async function filesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile() && !entry.name.startsWith('journal-'));
+  const files = entries.filter((entry) => entry.isFile() && !entry.parentPath.startsWith(join(folder, 'journal')));
   return files.map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
 }
 

@@ -32,8 +32,8 @@ async function killedWriter(root: string, files: number): Promise<string[]> {
 }
 
 async function journalsOf(root: string): Promise<string[]> {
-  const files = await readdir(join(root, 'tmp'), { recursive: true });
-  return files.filter((file) => file.includes('journal-')).map((file) => join(root, 'tmp', file));
+  const entries = await readdir(join(root, 'journal'), { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
 }
 
 const open = (root: string) => filesystemStorage({ root, log: silentLog });
@@ -71,10 +71,10 @@ test('a journal whose last record was cut off, or is not what was written, is go
     const bytes = await readFile(journal);
     await storage.close();
     await rm(join(root, 'artifact'), { recursive: true });
-    const left = join(root, 'tmp', 'of-a-process-that-is-gone');
+    const left = join(root, 'journal', 'of-a-process-that-is-gone');
     await mkdir(left);
     if (damage === 'changed') bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
-    await writeFile(join(left, 'journal-1'), damage === 'cut' ? bytes.subarray(0, -1) : bytes);
+    await writeFile(join(left, '1'), damage === 'cut' ? bytes.subarray(0, -1) : bytes);
     const next = await open(root);
     const sizes = await Promise.all(bodies.map((body) => next.size(keyOf(body))));
     assert.deepEqual(sizes, [1000, 1000, undefined], damage);
@@ -92,7 +92,7 @@ test('a journal goes when its files are durable in their places: soon when nothi
   await storage.putSmall([{ key: keyOf(second), body: second }]);
   assert.equal((await journalsOf(root)).length, 1);
   await storage.close();
-  assert.deepEqual(await readdir(join(root, 'tmp')), []);
+  for (const folder of ['tmp', 'journal']) assert.deepEqual(await readdir(join(root, folder)), []);
   await assertWhole(root, [keyOf(first), keyOf(second)]);
 });
 
@@ -127,7 +127,7 @@ test('a file that was deleted meanwhile does not hold the journal up', async (t)
   await storage.putSmall([{ key: keyOf(body), body }]);
   await storage.delete(keyOf(body));
   await storage.close();
-  assert.deepEqual(await readdir(join(root, 'tmp')), []);
+  for (const folder of ['tmp', 'journal']) assert.deepEqual(await readdir(join(root, folder)), []);
   assert.deepEqual(
     (await readdir(join(root, 'artifact'), { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()),
     [],

@@ -10,7 +10,7 @@ import type { TaskContext } from '../../../kit/define-task.ts';
 import type { Services } from '../../../kit/services.ts';
 import { codeOf } from '../../../storage/full-disk.ts';
 import { artifactKey } from '../../../storage/layout.ts';
-import { openTemporaryFolder } from '../../../storage/temporary-folder.ts';
+import { ProcessFolder } from '../../../storage/process-folder.ts';
 import { type RepositoryFile, saveFiles } from '../content/file-saver.ts';
 import { storeBytes } from '../content/stored-bytes.ts';
 import type { Checksum } from '../format/checksum.ts';
@@ -91,7 +91,8 @@ async function superblocksAmong(
 
 async function makeDeltas(context: TaskContext, wanted: readonly WantedDelta[]): Promise<RepositoryFile[]> {
   if (wanted.length === 0) return [];
-  const folder = await openTemporaryFolder(join(context.services.config.DATA_DIR, 'work'), context.log);
+  const folder = new ProcessFolder(join(context.services.config.DATA_DIR, 'work'), context.log);
+  await folder.open();
   const files: RepositoryFile[] = [];
   try {
     for (const delta of wanted) {
