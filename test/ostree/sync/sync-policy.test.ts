@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { missing } from '../../support/missing.ts';
+import { ostree } from '../../support/ostree-fixtures.ts';
+import { FAULTS } from '../../support/upstream-faults.ts';
 import { OstreeClient } from '../serve/ostree-client.ts';
 import { change, type SyncWorld, startSyncWorld } from './sync-world.ts';
 
@@ -43,4 +47,30 @@ test('what is on demand is pulled through by the real client', { skip }, async (
   await client.pull('--mirror', 'deckle');
   await client.fsck();
   for (const [ref, commit] of fixture.refs) assert.equal(await client.commitOf(ref), commit);
+});
+
+test('a file too large to be held is fetched by one request too', { skip }, async () => {
+  const folder = join(world.folder, 'large-file');
+  const tree = join(world.folder, 'large-tree');
+  await mkdir(tree);
+  const content = randomBytes(3_000_000);
+  await writeFile(join(tree, 'large'), content);
+  await writeFile(join(tree, 'small when packed'), Buffer.alloc(70_000_000, 'a'));
+  await ostree(folder, 'init', '--mode=archive');
+  await ostree(folder, 'commit', '--branch=os/files', '--canonical-permissions', `--tree=dir=${tree}`);
+  await ostree(folder, 'summary', '--update');
+  const upstream = await world.serve(folder);
+  const files = () => upstream.paths.filter((path) => path.endsWith('.filez'));
+  const [repository, remote] = [await world.repository(), await world.remote(upstream.url)];
+  upstream.fault({ when: ({ reference }) => reference.endsWith('.filez'), fault: FAULTS.wrongDigest, times: 2 });
+  assert.match((await world.sync(repository, remote)).error.description, /\.filez: .*, at http/);
+  upstream.clearFaults();
+  upstream.requests.reset();
+  const task = await world.sync(repository, remote);
+  assert.equal(task.state, 'completed', task.error?.description);
+  assert.equal(new Set(files()).size, 2);
+  assert.equal(files().length, 2);
+  const client = await OstreeClient.make(join(world.folder, 'large-client'), await world.distribute(repository));
+  await client.pull('--mirror', 'deckle');
+  await client.fsck();
 });
