@@ -113,15 +113,15 @@ export async function openServer(): Promise<Server> {
   };
 }
 
-/** Uploads a text as an artifact, with further fields. */
+/** Uploads a text, or bytes, as an artifact, with further fields. */
 export async function upload(
   { url }: Server,
-  text: string,
+  content: string | Buffer,
   fields: Readonly<Record<string, string>> = {},
 ): Promise<{ status: number; body: Body }> {
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) form.append(name, value);
-  form.append('file', new Blob([text]), 'file');
+  form.append('file', new Blob([typeof content === 'string' ? content : new Uint8Array(content)]), 'file');
   const response = await fetch(`${url}/pulp/api/v3/artifacts/`, {
     method: 'POST',
     headers: { authorization: `Basic ${Buffer.from('admin:password').toString('base64')}` },
