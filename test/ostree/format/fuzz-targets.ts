@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { gzipSync } from 'node:zlib';
 import { checksumOf, parseChecksum } from '../../../src/plugins/ostree/format/checksum.ts';
 import { COMMIT_TYPE, parseCommit } from '../../../src/plugins/ostree/format/commit.ts';
 import { parseRepoConfig } from '../../../src/plugins/ostree/format/config.ts';
@@ -23,6 +24,8 @@ import { ObjectType, objectPath, parseObjectPath, verifyMetadata } from '../../.
 import { isRefName } from '../../../src/plugins/ostree/format/ref-name.ts';
 import { makeDeltaIndex, parseDeltaIndex, parseSuperblock } from '../../../src/plugins/ostree/format/static-delta.ts';
 import { makeSummary, parseSummary } from '../../../src/plugins/ostree/format/summary.ts';
+import { tarReader, tarRefusal } from '../../../src/plugins/ostree/imports/tar-stream.ts';
+import { paxHeader, tarBytes } from '../import/tar-bytes.ts';
 import type { Random } from './random.ts';
 import { bytesOf, vector } from './vectors.ts';
 
@@ -87,6 +90,7 @@ export const FUZZ_TARGETS: readonly FuzzTarget[] = [
     corpus: ['filez-regular', 'filez-symlink', 'filez-empty', 'filez-exec', 'filez-xattr'].map(bytesOf),
     take: takeFile,
   },
+  { name: 'tar', corpus: [tar(), gzipSync(tar())], take: takeTar },
   {
     name: 'name',
     corpus: [
@@ -97,6 +101,39 @@ export const FUZZ_TARGETS: readonly FuzzTarget[] = [
     take: takeName,
   },
 ];
+
+/** A tar with what tars have: files, folders, long paths, said in both ways. */
+function tar(): Buffer {
+  const long = `repo/${'long/'.repeat(25)}config`;
+  return tarBytes([
+    { path: 'repo/', type: '5' },
+    { path: 'repo/config', body: CONFIG },
+    paxHeader({ path: `${long}.pax`, size: '3' }),
+    { path: 'repo/pax', body: 'abc' },
+    { path: long, body: 'x'.repeat(600) },
+    { path: 'repo/empty' },
+  ]);
+}
+
+/** Whatever is read lies below the root, and has the size that was said. */
+async function takeTar(bytes: Buffer, random: Random): Promise<void> {
+  const pieces = async function* () {
+    for (let at = 0; at < bytes.length; ) {
+      const size = 1 + random.below(bytes.length);
+      yield bytes.subarray(at, at + size);
+      at += size;
+    }
+  };
+  const skipped = random.below(4);
+  tarRefusal(bytes);
+  for await (const { path, size, body } of tarReader(pieces(), (path) => path.length % 4 !== skipped)) {
+    assert.ok(!path.startsWith('/') && !path.split('/').includes('..'), path);
+    if (random.below(4) === 0) continue;
+    let read = 0;
+    for await (const chunk of body()) read += chunk.length;
+    assert.equal(read, size);
+  }
+}
 
 function signedSuperblock(): Buffer {
   const magic = Buffer.from('OSTSGNDT').readBigUInt64LE();

@@ -5,15 +5,10 @@ import { createReadStream } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import {
-  entryBytes,
-  startsLikeTar,
-  TAR_HEAD_BYTES,
-  tarReader,
-  tarRefusal,
-} from '../../../src/plugins/ostree/imports/tar-stream.ts';
+import { startsLikeTar, TAR_HEAD_BYTES, tarReader, tarRefusal } from '../../../src/plugins/ostree/imports/tar-stream.ts';
 import { missing } from '../../support/missing.ts';
 import { laterRefusal } from '../format/refusal.ts';
 import { paxHeader, tarBytes, tarEntry, type WrittenEntry } from './tar-bytes.ts';
@@ -28,7 +23,10 @@ async function* inPieces(bytes: Buffer, piece: number): AsyncGenerator<Buffer> {
 /** Path -> content of what is wanted. */
 async function read(source: AsyncIterable<Uint8Array>, wanted = (_: string): boolean => true): Promise<Map<string, Buffer>> {
   const files = new Map<string, Buffer>();
-  for await (const entry of tarReader(source, wanted)) files.set(entry.path, await entryBytes(entry, 10_000_000, entry.path));
+  for await (const entry of tarReader(source, wanted)) {
+    files.set(entry.path, await buffer(entry.body()));
+    assert.equal(files.get(entry.path)?.length, entry.size);
+  }
   return files;
 }
 
@@ -134,7 +132,8 @@ test('refused: links, devices, and what is not known', async () => {
 
 test('refused: truncated in a file, or in what it is compressed to', async () => {
   const whole = tarEntry({ path: 'repo/a', body: Buffer.alloc(2000) });
-  for (const length of [513, 1024, 2000, whole.length - 1]) {
+  // In the body, in what fills its last block up, and at whatever is no block's end.
+  for (const length of [513, 1024, 2000, 2512, 2513, whole.length - 1]) {
     assert.match(await laterRefusal(() => readBytes(whole.subarray(0, length))), /^tar: Truncated input /);
   }
   const zipped = gzipSync(tarBytes(ENTRIES));
@@ -169,14 +168,6 @@ test('refused: a header of many bytes, and a damaged one', async () => {
   assert.match(await laterRefusal(() => readBytes(damaged)), /^tar: checksum failure$/);
 });
 
-test('refused: a file that is larger than it may be, before it is read', async () => {
-  const bytes = tarBytes([{ path: 'a', body: 'xx' }]);
-  const take = async () => {
-    for await (const entry of tarReader(inPieces(bytes, 1000), () => true)) await entryBytes(entry, 1, 'a');
-  };
-  assert.equal(await laterRefusal(take), 'a: it is larger than 1 bytes');
-});
-
 test('refused: what inflates without end', async () => {
   const bomb = gzipSync(tarEntry({ path: 'a', body: Buffer.alloc(80 * 1024 * 1024) }));
   const before = process.memoryUsage().rss;
@@ -194,7 +185,7 @@ for (const program of ['bzip2', 'xz']) {
     assert.equal((await readBytes(zipped, 10_000)).get('repo/objects/large')?.length, 300_000);
     const truncated = zipped.subarray(0, zipped.length - 50_000);
     assert.match(await laterRefusal(() => readBytes(truncated, 10_000)), /^tar: it cannot be inflated: /);
-    const garbage = Buffer.concat([zipped.subarray(0, 6), Buffer.alloc(100_000, 'x')]);
+    const garbage = Buffer.concat([zipped.subarray(0, 10), Buffer.alloc(100_000, 'x')]);
     assert.match(await laterRefusal(() => readBytes(garbage, 10_000)), /^tar: it cannot be inflated: /);
     const failing = (async function* () {
       yield zipped.subarray(0, 10_000);
@@ -237,6 +228,9 @@ test('what is a tar is told from its start', () => {
   for (const bytes of [tar, tarBytes([]), gzipSync(tar), gzipSync(tarBytes([]))])
     assert.equal(tarRefusal(head(bytes)), undefined);
   assert.ok(startsLikeTar(tar));
+  // As bzip2 does, and yet a tar.
+  assert.equal(tarRefusal(head(tarBytes([{ path: 'BZh9/config' }]))), undefined);
+  assert.ok(startsLikeTar(tarBytes([{ path: 'BZh9/config' }])));
   const notTar = 'The artifact is not a tar archive file';
   for (const bytes of ['', 'hello', 'x'.repeat(10_000)].map((text) => Buffer.from(text))) {
     assert.equal(tarRefusal(head(bytes)), notTar);
@@ -246,5 +240,6 @@ test('what is a tar is told from its start', () => {
   assert.equal(tarRefusal(Buffer.concat([Buffer.from('1f8b', 'hex'), Buffer.alloc(600)])), notTar);
   assert.equal(tarRefusal(Buffer.from('28b52ffd00', 'hex')), notTar);
   // What these hold is seen when they are inflated.
-  for (const magic of ['fd377a585a000004', '425a6839']) assert.equal(tarRefusal(Buffer.from(magic, 'hex')), undefined);
+  for (const magic of ['fd377a585a000004', '425a6839314159265359'])
+    assert.equal(tarRefusal(Buffer.from(magic, 'hex')), undefined);
 });

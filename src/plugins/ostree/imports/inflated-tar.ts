@@ -8,6 +8,8 @@ import { FormatError, refuse } from '../format/format-error.ts';
 
 const SUBJECT = 'tar';
 const CHUNK_BYTES = 64 * 1024;
+/** As many bytes tell how the rest is compressed. */
+const START_BYTES = 16;
 /** What a tar inflates to: objects are compressed already, so that more than this many times its size is no repository. */
 const MAX_INFLATION = 100;
 const INFLATION_STARTS_AT = 64 * 1024 * 1024;
@@ -18,19 +20,23 @@ const READER_GONE = ['ABORT_ERR', 'EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_C
 /** How a tar is compressed. Without a program it is inflated here. */
 interface Compression {
   readonly name: string;
-  readonly magic: Buffer;
+  /** How the bytes start, in hexadecimal. */
+  readonly start: RegExp;
   readonly program?: readonly string[];
 }
 
 const COMPRESSIONS: readonly Compression[] = [
-  { name: 'gzip', magic: Buffer.from('1f8b', 'hex') },
-  { name: 'bzip2', magic: Buffer.from('BZh', 'latin1'), program: ['bzip2', '-dc'] },
-  { name: 'xz', magic: Buffer.from('fd377a585a00', 'hex'), program: ['xz', '-dc', '--memlimit-decompress=256MiB'] },
+  { name: 'gzip', start: /^1f8b/ },
+  // `BZh` alone may be the name of a file in a tar.
+  { name: 'bzip2', start: /^425a683[1-9](?:314159265359|177245385090)/, program: ['bzip2', '-dc'] },
+  { name: 'xz', start: /^fd377a585a00/, program: ['xz', '-dc', '--memlimit-decompress=256MiB'] },
 ];
 
 /** How bytes that start like this are compressed; undefined where they are not. */
-export const compressionOf = (head: Buffer): Compression | undefined =>
-  COMPRESSIONS.find(({ magic }) => head.subarray(0, magic.length).equals(magic));
+export function compressionOf(head: Buffer): Compression | undefined {
+  const text = head.toString('hex', 0, START_BYTES);
+  return COMPRESSIONS.find(({ start }) => start.test(text));
+}
 
 /**
  * The bytes of a tar, inflated where they are compressed: by zlib, or by the programs of bzip2 and xz. FormatError where they cannot be,

@@ -8,8 +8,8 @@ import { compressionOf, inflatedTar } from './inflated-tar.ts';
 /** As much of the start of a file as tarRefusal wants. */
 export const TAR_HEAD_BYTES = 8192;
 
-/** Entries of a tar; a large operating system with its history has some 100,000 objects. */
-const MAX_ENTRIES = 2_000_000;
+/** Entries of a tar; a large operating system with its history has some 100,000 objects. Bounds the memory for their names. */
+const MAX_ENTRIES = 1_000_000;
 /** Bytes of one extended header: a long path, some attributes. */
 const MAX_EXTENDED_HEADER_BYTES = 64 * 1024;
 const MAX_PATH_LENGTH = 4096;
@@ -88,14 +88,6 @@ export async function* tarReader(
   }
 }
 
-/** The bytes of an entry, of which there may be `most`; FormatError, naming `subject`, where there are more. */
-export async function entryBytes({ size, body }: TarEntry, most: number, subject: string): Promise<Buffer> {
-  if (size > most) refuse(subject, `it is larger than ${most} bytes`);
-  const chunks: Buffer[] = [];
-  for await (const chunk of body()) chunks.push(chunk);
-  return Buffer.concat(chunks, size);
-}
-
 interface Entry {
   readonly path: string;
   readonly size: number;
@@ -153,17 +145,27 @@ class OpenTar {
   }
 
   async #feed(): Promise<void> {
+    if (this.#ended) refuse(SUBJECT, 'it is truncated');
     const { done, value } = await this.#slices.next();
     if (done) {
       this.#ended = true;
       if (!this.#started) refuse(SUBJECT, 'it is empty');
-      this.#parser.end();
     } else {
       if (!this.#started && compressionOf(value)) refuse(SUBJECT, 'it is compressed twice');
       this.#started = true;
-      this.#parser.write(value);
     }
+    this.#parse(value);
     if (this.#failure) throw this.#failure;
+  }
+
+  /** Undefined: the tar is at its end. Some of what is wrong with a tar the parser throws, the rest it emits. */
+  #parse(slice: Buffer | undefined): void {
+    try {
+      if (slice) this.#parser.write(slice);
+      else this.#parser.end();
+    } catch (error) {
+      this.#fail(error as Error);
+    }
   }
 
   #open(read: ReadEntry): void {
