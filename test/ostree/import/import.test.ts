@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
 import { missing } from '../../support/missing.ts';
 import { ostree } from '../../support/ostree-fixtures.ts';
 import { OstreeClient } from '../serve/ostree-client.ts';
@@ -151,6 +153,38 @@ describe('imports', { skip: missing('ostree', 'tar', 'gpg') }, () => {
       assert.equal(await puller.commitOf('deckle:os/signed'), refs.get('os/signed'));
       await puller.fsck();
     }
+  });
+
+  it('names in every alphabet, empty directories, extended attributes, detached metadata', async () => {
+    const { path, refs } = await world.fixture('edge');
+    const [app = '', platform = ''] = [...refs.keys()].sort();
+    const artifact = await world.tarOf(path);
+    const whole = await world.importAll(await world.repository(), artifact, basename(path));
+    assert.match(whole.error?.description, /^The parent commit '[0-9a-f]{64}' could not be loaded$/);
+    const repository = await world.repository();
+    const task = await world.importCommits(repository, artifact, basename(path), app);
+    assert.deepEqual([change(task, 'present').refs, change(task, 'present').content], [1, 1]);
+    const puller = await client(repository);
+    await puller.pull('--depth=-1', 'deckle', app);
+    assert.match(await ostree(puller.path, 'show', '--print-detached-metadata-key=det.key', `deckle:${app}`), /det-value/);
+    await puller.fsck();
+    await assert.rejects(puller.pull('deckle', platform));
+    // Without the ref whose history is not whole.
+    await rm(join(path, 'refs', 'heads', platform));
+    const rest = await world.importAll(await world.repository(), await world.tarOf(path), basename(path));
+    assert.equal(change(rest, 'present').refs, 1);
+  });
+
+  it('a repository with a collection id', async () => {
+    const { path, refs } = await world.fixture('collection');
+    const repository = await world.repository();
+    const task = await world.importAll(repository, await world.tarOf(path), basename(path));
+    assert.equal(change(task, 'present').refs, refs.size);
+    const puller = await client(repository);
+    await puller.pull('deckle', 'os/main');
+    assert.equal(await puller.commitOf('deckle:os/main'), refs.get('os/main'));
+    const { stdout } = await promisify(execFile)('ostree', [`--repo=${puller.path}`, 'remote', 'summary', 'deckle']);
+    assert.match(stdout, /org\.example\.Main/);
   });
 
   it('static deltas that the tar has', async () => {
