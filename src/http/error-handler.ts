@@ -1,8 +1,8 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { fullDiskIn } from '../core/full-disk.ts';
 import { isDatabaseAway } from '../core/tasks/database-away.ts';
 import { ApiError } from '../kit/errors.ts';
 import { sendJson } from '../kit/routes.ts';
-import { StorageFullError } from '../storage/storage.ts';
 
 const detail = (message: string) => ({ detail: message });
 
@@ -15,14 +15,14 @@ interface Answer {
 /** What the client is told of an error; undefined for those that are our fault. */
 function answerOf(error: Error & { code?: string; statusCode?: number }): Answer | undefined {
   if (error instanceof ApiError) return { status: error.status, body: error.body, headers: error.headers };
+  if (fullDiskIn(error))
+    return { status: 507, body: detail('The storage has no space left: nothing was stored. The log of the server tells more.') };
   if (isDatabaseAway(error))
     return {
       status: 503,
       body: detail('The database is not reachable at the moment. Please try again.'),
       headers: { 'retry-after': '2' },
     };
-  if (error instanceof StorageFullError)
-    return { status: 507, body: detail('The storage has no space left: nothing was stored. The log of the server tells more.') };
   if (error.code === '57014')
     return { status: 400, body: { errors: ['The filter took too long to evaluate; use a simpler pattern.'] } };
   if (error.code === '2201B') return { status: 400, body: { errors: ['The regular expression of a filter is not valid.'] } };

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { imageOf } from '../../src/demo/image.ts';
 import { largeLayer, layerOf } from '../../src/demo/layer.ts';
+import { eventually } from '../queue/eventually.ts';
 import { type Mirror, startMirror } from './mirror.ts';
 
 const MiB = 2 ** 20;
@@ -23,26 +24,32 @@ function mountDisk(): string | undefined {
   }
 }
 
-const disk = mountDisk();
-
 /** Leaves so many bytes free. */
-function makeRoom(bytes: number): void {
-  const { bsize, blocks, bfree } = statfsSync(disk ?? '');
-  execFileSync('mount', ['-o', `remount,size=${(blocks - bfree) * bsize + bytes}`, disk ?? '']);
+function makeRoom(disk: string, bytes: number): void {
+  const { bsize, blocks, bfree } = statfsSync(disk);
+  execFileSync('mount', ['-o', `remount,size=${(blocks - bfree) * bsize + bytes}`, disk]);
 }
 
-describe('on a disk that is full', { skip: disk === undefined && 'this user cannot mount a tmpfs' }, () => {
+const disks = [mountDisk(), mountDisk()] as const;
+const skip = disks.includes(undefined) && 'this user cannot mount a tmpfs';
+const earlier = imageOf({ layers: [layerOf({ 'etc/own': 'earlier' }), largeLayer('earlier', MiB)] });
+
+async function unmount(disk: string): Promise<void> {
+  execFileSync('umount', [disk]);
+  await rmdir(disk);
+}
+
+describe('where the disk of the storage is full', { skip }, () => {
+  const disk = disks[0] as string;
   let mirror: Mirror;
   before(async () => {
-    mirror = await startMirror({ DATA_DIR: join(disk ?? '', 'data'), WORKERS: '1' });
+    mirror = await startMirror({ DATA_DIR: join(disk, 'data'), WORKERS: '1' });
   });
   after(async () => {
     await mirror?.stop();
-    execFileSync('umount', [disk ?? '']);
-    await rmdir(disk ?? '');
+    await unmount(disk);
   });
 
-  const earlier = imageOf({ layers: [layerOf({ 'etc/own': 'earlier' }), largeLayer('earlier', MiB)] });
   const layers = (count: number, size: number) => Array.from({ length: count }, (_, n) => largeLayer(`${size} ${n}`, size));
 
   for (const [name, image] of [
@@ -51,7 +58,7 @@ describe('on a disk that is full', { skip: disk === undefined && 'this user cann
     ['very-many-blobs', imageOf({ layers: layers(400, 50_000) })],
   ] as const) {
     test(`${name}: the sync fails and says so, the server goes on serving, with room the next sync goes on`, async () => {
-      makeRoom(ROOM);
+      makeRoom(disk, ROOM);
       mirror.upstream.put('earlier', earlier, 'v1');
       const served = await mirror.repository();
       const remoteOfServed = await mirror.remote('earlier');
@@ -69,9 +76,44 @@ describe('on a disk that is full', { skip: disk === undefined && 'this user cann
       await mirror.pullAll(served, { v1: earlier });
       assert.equal((await mirror.sync(served, remoteOfServed)).state, 'completed', 'what needs no room still works');
 
-      makeRoom(8 * ROOM);
+      makeRoom(disk, 8 * ROOM);
       assert.equal((await mirror.sync(repository, remote)).state, 'completed');
       await mirror.pullAll(repository, { v1: image });
     });
   }
+});
+
+describe('where the disk of storage and embedded database is full', { skip }, () => {
+  const disk = disks[1] as string;
+  let mirror: Mirror;
+  before(async () => {
+    makeRoom(disk, 256 * MiB);
+    mirror = await startMirror({ DATABASE_URL: '', DATA_DIR: join(disk, 'data'), WORKERS: '1' });
+  });
+  after(async () => {
+    await mirror?.stop();
+    await unmount(disk);
+  });
+
+  test('what is written is refused with that reason, pulls go on, and with room all goes on', async () => {
+    mirror.upstream.put('earlier', earlier, 'v1');
+    const repository = await mirror.repository();
+    const remote = await mirror.remote('earlier');
+    assert.equal((await mirror.sync(repository, remote)).state, 'completed');
+    await mirror.pullAll(repository, { v1: earlier });
+
+    makeRoom(disk, 0);
+    const refused = await eventually('the database has no room', async () => {
+      const body = { name: `filler ${Math.random()}`, description: 'x'.repeat(100_000) };
+      const { status } = await mirror.installation.request('POST', '/pulp/api/v3/repositories/container/container/', body);
+      return status !== 201 && status;
+    });
+    assert.equal(refused, 507);
+    await mirror.pullAll(repository, { v1: earlier });
+
+    makeRoom(disk, 64 * MiB);
+    const later = await mirror.repository();
+    assert.equal((await mirror.sync(later, remote)).state, 'completed');
+    await mirror.pullAll(later, { v1: earlier });
+  });
 });

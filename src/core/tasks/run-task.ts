@@ -1,5 +1,6 @@
 import type { TaskContext, TaskDefinition } from '../../kit/define-task.ts';
 import type { Services } from '../../kit/services.ts';
+import { fullDiskIn } from '../full-disk.ts';
 import { type AbortCause, TaskCanceled, TaskSuperseded, TaskTimedOut, WorkerShutdown } from './abort-cause.ts';
 import { argsPlace, type ClaimedTask } from './claimed-task.ts';
 import { isDatabaseAway, untilDatabaseIsBack } from './database-away.ts';
@@ -60,7 +61,7 @@ function endingOf(outcome: Outcome, cause: AbortCause | undefined, { rerun, fenc
   if (cause instanceof WorkerShutdown) return rerun ? undefined : { state: 'failed', error: WORKER_SHUTDOWN };
   if (cause instanceof TaskTimedOut) return { state: 'failed', error: taskErrorOf(cause) };
   const error = outcome === 'deaf' ? cause : outcome.error;
-  if (rerun && fence < LAST_FENCE && isDatabaseAway(error)) return undefined;
+  if (rerun && fence < LAST_FENCE && isDatabaseAway(error) && !fullDiskIn(error)) return undefined;
   return { state: 'failed', error: taskErrorOf(error) };
 }
 

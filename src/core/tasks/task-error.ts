@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { StorageFullError } from '../../storage/storage.ts';
+import { fullDiskIn } from '../full-disk.ts';
 
 /** A task's `error` on the wire (spec: tasks, error object). `traceback` is null: ours is in the log, under the task's id. */
 export interface TaskErrorObject {
@@ -22,18 +23,12 @@ const SECRETS: readonly (readonly [RegExp, string])[] = [
 export const withoutSecrets = (text: string): string =>
   SECRETS.reduce((shown, [pattern, replacement]) => shown.replace(pattern, replacement), text);
 
-const DISK_IS_FULL = new Set<unknown>(['ENOSPC', 'EDQUOT']);
-
-/** Whether a full disk is the cause, and is not named as such yet. */
-function isFullDisk(error: unknown): boolean {
-  if (!(error instanceof Error) || error instanceof StorageFullError) return false;
-  return ('code' in error && DISK_IS_FULL.has(error.code)) || isFullDisk(error.cause);
-}
-
 function messageOf(error: unknown): string {
   if (error instanceof z.ZodError) return `The task's arguments are not valid: ${z.prettifyError(error)}`;
   if (!(error instanceof Error)) return String(error);
-  if (isFullDisk(error))
+  const full = fullDiskIn(error);
+  // The storage's own error says all that already.
+  if (full && !(full instanceof StorageFullError))
     return `${error.message}. The disk is full: make room in DATA_DIR, or delete repository versions that are not needed and run an orphan cleanup, then ask for the task again.`;
   if (error.message !== '') return error.message;
   // Refused connections to several addresses come as an AggregateError without a message.
