@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { checksumOf, parseChecksum } from '../../../src/plugins/ostree/format/checksum.ts';
-import { parseCommit } from '../../../src/plugins/ostree/format/commit.ts';
+import { COMMIT_TYPE, parseCommit } from '../../../src/plugins/ostree/format/commit.ts';
 import {
   deltaIndexPath,
   deltaNameText,
@@ -53,13 +53,14 @@ for (const id of ['commit-with-parent', 'commit-root', 'commit-typed-metadata'])
     const bytes = bytesOf(id);
     verifyMetadata(bytes, checksum(vector(id).checksum), ObjectType.commit);
     const commit = parseCommit(bytes);
+    const [metadata, , related, subject, body] = parseGVariant(gvariantType(COMMIT_TYPE), bytes, id) as readonly Value[];
     assert.deepEqual(
       {
-        metadata: shown(commit.metadata as Value),
+        metadata: shown(metadata as Value),
         parent: commit.parent ?? null,
-        related: [],
-        subject: commit.subject,
-        body: commit.body,
+        related,
+        subject,
+        body,
         timestamp: commit.timestamp,
         tree: commit.rootTree,
         meta: commit.rootMeta,

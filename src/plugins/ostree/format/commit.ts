@@ -1,5 +1,5 @@
 import { type Checksum, checksumFromBytes, checksumOf } from './checksum.ts';
-import { asDictionary, type Dictionary, lookUp } from './dictionary.ts';
+import { asDictionary, lookUp } from './dictionary.ts';
 import { refuse, type Subject } from './format-error.ts';
 import { parseGVariant, swap64, type Value } from './gvariant.ts';
 import { gvariantType } from './gvariant-type.ts';
@@ -9,16 +9,14 @@ import { MAX_METADATA_BYTES, ObjectType, objectName } from './object.ts';
 export const COMMIT_TYPE = '(a{sv}aya(say)sstayay)';
 const COMMIT = gvariantType(COMMIT_TYPE);
 
+/** What of a commit others depend on. Its texts and metadata, which may have megabytes, are checked and not kept: histories are long. */
 export interface Commit {
   /** Undefined for the first of a history. */
   readonly parent: Checksum | undefined;
-  readonly subject: string;
-  readonly body: string;
   /** Seconds since 1970. */
   readonly timestamp: number;
   readonly rootTree: Checksum;
   readonly rootMeta: Checksum;
-  readonly metadata: Dictionary;
   /** `version` of the metadata: what `ostree log` and the summary show. */
   readonly version: string | undefined;
 }
@@ -32,7 +30,7 @@ export function parseCommit(bytes: Buffer): Commit {
 
 /** The commit of a parsed value of COMMIT_TYPE: a superblock has one inside. */
 export function commitOf(value: Value, subject: Subject): Commit {
-  const [dictionary, parent, related, title, body, timestamp, tree, meta] = value as [
+  const [metadata, parent, related, , , timestamp, tree, meta] = value as [
     Value,
     Buffer,
     [string, Buffer][],
@@ -43,16 +41,12 @@ export function commitOf(value: Value, subject: Subject): Commit {
     Buffer,
   ];
   for (const [, checksum] of related) checksumFromBytes(checksum, subject, 'the checksum of a related object');
-  const metadata = asDictionary(dictionary);
   return {
     parent: parent.length === 0 ? undefined : checksumFromBytes(parent, subject, 'the checksum of the parent'),
-    subject: title,
-    body,
     timestamp: secondsOf(timestamp, subject),
     rootTree: checksumFromBytes(tree, subject, 'the checksum of the root tree'),
     rootMeta: checksumFromBytes(meta, subject, 'the checksum of the root meta'),
-    metadata,
-    version: lookUp(metadata, 'version', 's'),
+    version: lookUp(asDictionary(metadata), 'version', 's'),
   };
 }
 
