@@ -30,6 +30,8 @@ export interface Mirror {
   readonly installation: Installation;
   /** `deckle start`, as it was started last. */
   deckle: DeckleProcess;
+  /** Makes something, `path` being that of its list below the API, and answers its href. */
+  create(path: string, body: object): Promise<string>;
   /** Makes a repository and answers its href. */
   repository(): Promise<string>;
   /** Makes a remote for a repository of the upstream and answers its href; without retries unless it says so. */
@@ -43,6 +45,8 @@ export interface Mirror {
   sync(repository: string, remote: string): Promise<Task>;
   /** Numbers of the versions of a repository. */
   versions(repository: string): Promise<number[]>;
+  /** The base path at which a repository is served; distributed once. */
+  distribute(kind: 'container/container' | 'ostree/ostree', repository: string): Promise<string>;
   /** Pulls the latest version, whole, as clients do, and checks each byte by its digest, and the tags against `expected`. */
   pullAll(repository: string, expected: Readonly<Record<string, ImageContent>>): Promise<void>;
   /** How many of these blobs are stored. */
@@ -84,7 +88,7 @@ export async function startMirror(settings: Readonly<Record<string, string>> = {
     await database?.drop();
   };
 
-  const created = async (path: string, body: object): Promise<string> => {
+  const create = async (path: string, body: object): Promise<string> => {
     const answer = await request('POST', `${API}${path}`, body);
     assert.equal(answer.status, 201, JSON.stringify(answer.body));
     return (answer.body as { pulp_href: string }).pulp_href;
@@ -111,9 +115,10 @@ export async function startMirror(settings: Readonly<Record<string, string>> = {
       await close();
       throw error;
     }),
-    repository: () => created('repositories/container/container/', { name: newName() }),
+    create,
+    repository: () => create('repositories/container/container/', { name: newName() }),
     remote: (upstream_name, rest = {}) =>
-      created('remotes/container/container/', {
+      create('remotes/container/container/', {
         ...{ name: newName(), url: upstream.url, upstream_name, policy: 'immediate', max_retries: 0 },
         ...rest,
       }),
@@ -134,15 +139,18 @@ export async function startMirror(settings: Readonly<Record<string, string>> = {
       const { body } = await request('GET', `${repository}versions/?ordering=number`);
       return (body as { results: { number: number }[] }).results.map(({ number }) => number);
     },
+    async distribute(kind, repository) {
+      const known = served.get(repository);
+      if (known !== undefined) return known;
+      const path = newName();
+      const distribution = { name: path, base_path: path, repository };
+      const task = await mirror.ended(await tasked('POST', `${API}distributions/${kind}/`, distribution));
+      assert.equal(task.state, 'completed');
+      served.set(repository, path);
+      return path;
+    },
     async pullAll(repository, expected) {
-      let path = served.get(repository);
-      if (path === undefined) {
-        path = newName();
-        served.set(repository, path);
-        const distribution = { name: path, base_path: path, repository };
-        const task = await mirror.ended(await tasked('POST', `${API}distributions/container/container/`, distribution));
-        assert.equal(task.state, 'completed');
-      }
+      const path = await mirror.distribute('container/container', repository);
       const { tags } = JSON.parse(String(await pull(`${path}/tags/list`))) as { tags: string[] };
       assert.deepEqual(tags, Object.keys(expected).sort());
       for (const [tag, image] of Object.entries(expected)) {
