@@ -170,8 +170,7 @@ export async function startMirror(settings: Readonly<Record<string, string>> = {
     async temporaryFiles() {
       const folder = join(installation.env.DATA_DIR ?? installation.dataDir, 'media', 'tmp');
       const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-      // The writer's journal lives as long as its process.
-      return entries.filter((entry) => entry.isFile() && !entry.name.startsWith('journal')).map(({ name }) => name);
+      return entries.filter((entry) => entry.isFile()).map(({ name }) => name);
     },
     async stop() {
       mirror.deckle.kill('SIGTERM');
