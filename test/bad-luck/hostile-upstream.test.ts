@@ -68,7 +68,7 @@ describe('an upstream that answers with a way out of the data folder', () => {
     const tags = ['../../../../tmp/deckle-was-here', 'v1', 'a/b', '..'];
     mirror.upstream.fault({ repository: 'hostile-tag', kind: 'tags', fault: answer('application/json', { name: 'x', tags }) });
     const repository = await mirror.repository();
-    assert.equal((await mirror.sync(repository, await mirror.remote('hostile-tag'))).state, 'completed');
+    await mirror.synced(repository, await mirror.remote('hostile-tag'));
     await mirror.pullAll(repository, { v1: image });
     await assertNothingTouched();
   });

@@ -43,6 +43,8 @@ export interface Mirror {
   ended(href: string, milliseconds?: number): Promise<Task>;
   /** Syncs to the end. */
   sync(repository: string, remote: string): Promise<Task>;
+  /** As `sync`, where nothing is in the way. */
+  synced(repository: string, remote: string): Promise<Task>;
   /** Numbers of the versions of a repository. */
   versions(repository: string): Promise<number[]>;
   /** The base path at which a repository is served; distributed once. */
@@ -135,6 +137,11 @@ export async function startMirror(settings: Readonly<Record<string, string>> = {
         milliseconds,
       ),
     sync: async (repository, remote) => mirror.ended(await mirror.begin(repository, remote)),
+    async synced(repository, remote) {
+      const task = await mirror.sync(repository, remote);
+      assert.equal(task.state, 'completed', task.error?.description);
+      return task;
+    },
     async versions(repository) {
       const { body } = await request('GET', `${repository}versions/?ordering=number`);
       return (body as { results: { number: number }[] }).results.map(({ number }) => number);

@@ -38,8 +38,7 @@ type HeldSync = Awaited<ReturnType<typeof heldSync>>;
 
 /** A further sync gives the right version, whatever came of the first; all of it is served, each byte right. */
 async function assertGoesOn(mirror: Mirror, { repository, remote, content }: HeldSync): Promise<void> {
-  const again = await mirror.sync(repository, remote);
-  assert.equal(again.state, 'completed', again.error?.description);
+  await mirror.synced(repository, remote);
   assert.deepEqual(await mirror.versions(repository), [0, 1]);
   await mirror.pullAll(repository, content);
   assert.deepEqual(await mirror.temporaryFiles(), []);
