@@ -43,8 +43,12 @@ export async function findObjects(
   const rows = await db.query<KnownObject & { readonly checksum: Checksum; readonly typ: UnitType }>(sql`
     select o.id, o.checksum, o.typ, a.file
     from unnest(${keys.map(checksumOfKey)}::text[], ${keys.map(typeOfKey)}::smallint[]) as k(checksum, typ)
-    join ostree_object o on o.domain_id = ${domainId}::uuid and o.checksum = k.checksum and o.typ = k.typ
-    join content c on c.id = o.id left join artifact a on a.id = c.artifact_id`);
+    -- With a limit it is a look-up a key; as a join it is planned by statistics, and those of a table that is being filled are wrong.
+    cross join lateral (
+      select o.* from ostree_object o
+      where o.domain_id = ${domainId}::uuid and o.checksum = k.checksum and o.typ = k.typ limit 1) o
+    cross join lateral (select c.artifact_id from content c where c.id = o.id limit 1) c
+    left join lateral (select a.file from artifact a where a.id = c.artifact_id limit 1) a on true`);
   await touch(db, rows);
   return new Map(rows.map(({ id, file, checksum, typ }) => [objectKey(checksum, typ), { id, file }]));
 }
