@@ -43,6 +43,12 @@ export interface PublishedVersion {
   readonly removed: number;
 }
 
+/**
+ * So many rows that the database should count them before it is asked again: until its own statistics catch up, a minute later, it takes
+ * a repository that was empty for one of a single row, and joins row by row what is tens of thousands.
+ */
+const UNFORESEEN = 5000;
+
 /** Two added units share what must be unique within a version: neither can take the other's place. */
 export class DuplicateContentError extends Error {
   override readonly name = 'DuplicateContentError';
@@ -69,6 +75,7 @@ export function publishVersion(
       sql`select content_id from repository_content where repository_id = ${repository.id}::uuid and version_added = ${version.number}`,
     );
     if (repository.retain_repo_versions !== null) await retainVersions(tx, repository.id, repository.retain_repo_versions);
+    if (version.added + version.removed >= UNFORESEEN) await tx.execute(sql`analyze repository_content`);
     await notifyRepository(tx, repository.id);
     return version;
   });

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { v7 } from 'uuid';
-import { sql } from '../../../src/db/sql.ts';
 import { type Answer, startApp, type TestApp } from '../../support/app.ts';
+import { insertCommit, insertObjects, sha256 } from './commit-rows.ts';
 
 /*
  * Units are written as rows here: many more than a test can mirror. What a sync makes of a real repository is looked at in sync/ and in
@@ -12,43 +11,21 @@ import { type Answer, startApp, type TestApp } from '../../support/app.ts';
 
 const CONTENT = '/pulp/api/v3/content/ostree/';
 const COMMITS = [
-  { checksum: sha('a'), objects: 120_000 },
-  { checksum: sha('b'), objects: 3 },
-  { checksum: sha('c'), objects: 0 },
-  { checksum: sha('d'), objects: 30_000 },
-  { checksum: sha('e'), objects: 30_000 },
+  { checksum: sha256('a'), objects: 120_000 },
+  { checksum: sha256('b'), objects: 3 },
+  { checksum: sha256('c'), objects: 0 },
+  { checksum: sha256('d'), objects: 30_000 },
+  { checksum: sha256('e'), objects: 30_000 },
 ];
 
-function sha(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
-}
-
 let app: TestApp;
-let domain: string;
 before(async () => {
   app = await startApp({ worker: false });
-  domain = app.services.domain.id;
-  for (const { checksum, objects } of COMMITS) await insertCommit(checksum, objects);
+  for (const { checksum, objects } of COMMITS) {
+    await insertCommit(app.services, checksum, await insertObjects(app.services, objects));
+  }
 });
 after(() => app?.stop());
-
-/** A commit of as many objects, none of which is stored. */
-async function insertCommit(checksum: string, objects: number): Promise<void> {
-  await app.services.db.transaction(async (tx) => {
-    const commit = v7();
-    const ids = Array.from({ length: objects }, () => v7());
-    await tx.execute(sql`
-      insert into content (id, domain_id, pulp_type) select ${commit}::uuid, ${domain}::uuid, 'ostree.commit'
-      union all select id, ${domain}::uuid, 'ostree.object' from unnest(${ids}::uuid[]) as id`);
-    await tx.execute(sql`
-      insert into ostree_commit (id, domain_id, checksum, timestamp) values (${commit}::uuid, ${domain}::uuid, ${checksum}, 0)`);
-    await tx.execute(sql`
-      insert into ostree_object (id, domain_id, checksum, typ)
-      select id, ${domain}::uuid, encode(sha256(id::text::bytea), 'hex'), 1 from unnest(${ids}::uuid[]) as id`);
-    await tx.execute(sql`
-      insert into ostree_commit_object (commit_id, object_id) select ${commit}::uuid, id from unnest(${ids}::uuid[]) as id`);
-  });
-}
 
 const list = async (query: string): Promise<Answer['body']> => {
   const { status, body } = await app.request('GET', `${CONTENT}commits/?${query}`);
@@ -80,7 +57,7 @@ test('a page of large commits is sent in pieces', async () => {
 });
 
 test('one commit is answered whole, or without what is not wanted', async () => {
-  const { results } = await list(`checksum=${sha('d')}&fields=pulp_href,objs`);
+  const { results } = await list(`checksum=${sha256('d')}&fields=pulp_href,objs`);
   const { pulp_href: href, objs } = results[0];
   assert.equal(objs.length, 30_000);
   assert.deepEqual((await app.request('GET', href)).body.objs.length, 30_000);

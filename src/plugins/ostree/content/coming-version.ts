@@ -85,13 +85,10 @@ const PATHS = sql`
 
 /** Common table expressions; `after(id, added)`: what will be there, where units that replace each other are both counted. */
 function afterOf(repositoryId: string, { add, remove, mirror = false }: VersionChange): Sql {
-  const stays = mirror
-    ? sql`false`
-    : remove
-      ? sql`not exists (select from (${remove}) as s(id) where s.id = rc.content_id)`
-      : sql`true`;
+  const stays = mirror ? sql`false` : sql`not exists (select from removed where removed.id = rc.content_id)`;
   return sql`
     with added as materialized (select distinct s.id from (${add ?? contentIds([])}) as s(id)),
+    removed as materialized (select s.id from (${remove ?? contentIds([])}) as s(id)),
     after as materialized (
       select added.id, true as added from added
       union all

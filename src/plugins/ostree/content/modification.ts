@@ -21,6 +21,8 @@ export interface StartingPoint {
 /** A modification, worked out. */
 export interface Modification {
   readonly change: VersionChange;
+  /** What the added commits consist of: added too. */
+  readonly objects: ContentSelection;
   /** What is there before anything is added. */
   readonly kept: ContentSelection;
 }
@@ -38,13 +40,15 @@ const without = (selection: ContentSelection, removed: ContentSelection): Conten
  */
 export async function modificationOf(db: Queryable, start: StartingPoint, asked: ModifyArgs): Promise<Modification> {
   const added = await unitsOf(db, asked.add);
-  const add = closureOf(added);
-  if (asked.remove === '*') return { change: { add, mirror: true }, kept: contentIds([]) };
+  const commits = [...new Set([...added.commits, ...added.named])];
+  const add = contentIds([...new Set([...added.ids, ...commits])]);
+  const objects = objectsOf(commits);
+  if (asked.remove === '*') return { change: { add, mirror: true }, objects, kept: contentIds([]) };
   const remove = await removalOf(db, start, await unitsOf(db, asked.remove), added);
   const kept = without(presentIn(start), remove);
   return start.latest
-    ? { change: { add, remove }, kept }
-    : { change: { add: anyOf([without(kept, replacedBy(asked.add)), add]), mirror: true }, kept };
+    ? { change: { add, remove }, objects, kept }
+    : { change: { add: anyOf([without(kept, replacedBy(asked.add)), add]), mirror: true }, objects, kept };
 }
 
 /** Units that a client names, apart: objects are left out. */
@@ -78,11 +82,6 @@ const objectsOfOnly = (commits: readonly string[], others: readonly string[]): C
   select o.object_id as id from ostree_commit_object o
   where o.commit_id = any(${commits}::uuid[]) and not exists (
     select from ostree_commit_object u where u.object_id = o.object_id and u.commit_id = any(${others}::uuid[]))`;
-
-const closureOf = ({ ids, commits, named }: Units): ContentSelection => {
-  const all = [...new Set([...commits, ...named])];
-  return anyOf([contentIds([...new Set([...ids, ...all])]), objectsOf(all)]);
-};
 
 async function removalOf(db: Queryable, start: StartingPoint, removed: Units, added: Units): Promise<ContentSelection> {
   if (removed.ids.length === 0) return contentIds([]);
