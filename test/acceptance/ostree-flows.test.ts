@@ -170,16 +170,21 @@ describe('modify', { skip }, () => {
   });
 });
 
+/** Runs `pulp …` and answers what it printed. */
+async function commandLine(): Promise<(...args: string[]) => Promise<Body>> {
+  const config = join(folder, 'cli.toml');
+  await writeFile(config, `[cli]\nbase_url = "${server.url}"\nusername = "admin"\npassword = "password"\nverify_ssl = false\n`);
+  return async (...args) => {
+    const { stdout } = await run('pulp', ['--config', config, ...args], {
+      env: { ...process.env, HOME: folder, XDG_CACHE_HOME: folder, XDG_CONFIG_HOME: folder },
+    });
+    return stdout.trim() === '' ? undefined : JSON.parse(stdout);
+  };
+}
+
 describe('a mirrored repository', { skip }, () => {
   it('is managed by the pulp command line, and pulled by ostree', { skip: skip || missing('pulp') }, async () => {
-    const config = join(folder, 'cli.toml');
-    await writeFile(config, `[cli]\nbase_url = "${server.url}"\nusername = "admin"\npassword = "password"\nverify_ssl = false\n`);
-    const pulp = async (...args: string[]): Promise<Body> => {
-      const { stdout } = await run('pulp', ['--config', config, ...args], {
-        env: { ...process.env, HOME: folder, XDG_CACHE_HOME: folder, XDG_CONFIG_HOME: folder },
-      });
-      return stdout.trim() === '' ? undefined : JSON.parse(stdout);
-    };
+    const pulp = await commandLine();
     const foo = unique('foo');
     const created = await pulp('ostree', 'remote', 'create', '--name', foo, '--url', upstream.url, '--depth', '0');
     // An empty list is what the command line sends where nothing is said: it selects all.
@@ -219,5 +224,40 @@ describe('a mirrored repository', { skip }, () => {
     await pulp('ostree', 'repository', 'destroy', '--name', foo);
     await pulp('ostree', 'remote', 'destroy', '--name', foo);
     assert.equal((await get(`${API}remotes/ostree/ostree/?name=${foo}`)).count, 0);
+  });
+
+  it('is imported by the pulp command line', { skip: skip || missing('pulp', 'tar') }, async () => {
+    const pulp = await commandLine();
+    const foo = unique('imported');
+    const source = join(folder, foo);
+    await ostreeFixture('small', source);
+    const head = async (ref: string): Promise<string> => (await ostree(source, 'rev-parse', ref)).trim();
+    // As it was one commit ago, and as it is.
+    const [before, now] = [await head('stable^'), await head('stable')];
+    await ostree(source, 'reset', 'stable', before);
+    await ostree(source, 'summary', '-u');
+    await run('tar', ['-C', folder, '-cf', `${source}-1.tar`, foo]);
+    await ostree(source, 'reset', 'stable', now);
+    await ostree(source, 'summary', '-u');
+    await run('tar', ['-C', folder, '-cf', `${source}-2.tar`, foo]);
+
+    await pulp('ostree', 'repository', 'create', '--name', foo);
+    const all = ['--name', foo, '--file', `${source}-1.tar`, '--repository_name', foo];
+    await pulp('ostree', 'repository', 'import-all', ...all);
+    const stable = async (): Promise<string> => {
+      const refs = await pulp('ostree', 'repository', 'ref', 'list', '--repository', foo);
+      return refs.find((ref: Body) => ref.name === 'stable').checksum;
+    };
+    assert.equal(await stable(), before);
+    const more = ['--name', foo, '--file', `${source}-2.tar`, '--repository_name', foo, '--ref', 'stable'];
+    await pulp('ostree', 'repository', 'import-commits', ...more);
+    assert.equal(await stable(), now);
+    await pulp('ostree', 'distribution', 'create', '--name', foo, '--base-path', foo, '--repository', foo);
+    const local = join(folder, `${foo}-pulled`);
+    await run('ostree', ['init', '--mode=archive', `--repo=${local}`]);
+    await ostree(local, 'remote', 'add', '--no-gpg-verify', 'deckle', `${server.url}/pulp/content/${foo}/`);
+    await ostree(local, 'pull', '--mirror', '--depth=-1', 'deckle', 'stable');
+    assert.equal((await ostree(local, 'rev-parse', 'stable^')).trim(), before);
+    await ostree(local, 'fsck');
   });
 });
