@@ -168,6 +168,14 @@ test('refused: a header of many bytes, and a damaged one', async () => {
   assert.match(await laterRefusal(() => readBytes(damaged)), /^tar: checksum failure$/);
 });
 
+test('refused: more entries than any repository has', async () => {
+  const entries = Buffer.concat(Array.from({ length: 128 }, () => tarEntry({ path: 'repo/tmp/x' })));
+  const many = (async function* () {
+    for (;;) yield entries;
+  })();
+  assert.equal(await laterRefusal(() => read(many, () => false)), 'tar: it has more than 1000000 entries');
+});
+
 test('refused: what inflates without end', async () => {
   const bomb = gzipSync(tarEntry({ path: 'a', body: Buffer.alloc(80 * 1024 * 1024) }));
   const before = process.memoryUsage().rss;
