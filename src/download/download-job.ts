@@ -19,6 +19,8 @@ import { UpstreamError } from './upstream-error.ts';
 export interface JobSettings {
   /** Of the upstream: connections are kept for it. */
   readonly upstream: string;
+  /** Threads that fetch its proven bodies, and how many each of them fetches at once; more wait in it, so that it has work while its answers are read. */
+  readonly proving: { readonly threads: number; readonly connections: number };
   readonly tries: number;
   readonly tls: TlsOptions;
   readonly timeouts: Timeouts;

@@ -1,4 +1,5 @@
 import { parentPort } from 'node:worker_threads';
+import { type Limiter, limitConcurrency } from '../lib/limit-concurrency.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { type DownloadJob, type JobContext, type JobSettings, runDownload } from './download-job.ts';
 import { type Answers, type FromThread, plainError, type ToThread } from './download-message.ts';
@@ -9,7 +10,11 @@ const port = parentPort;
 if (!port) throw new Error('download-thread is started by download-threads.ts');
 
 const connections = new ConnectionPool();
-const upstreams = new Map<string, Pick<JobContext, 'settings' | 'policy'>>();
+/** An upstream that jobs may name. */
+interface OpenUpstream extends Pick<JobContext, 'settings' | 'policy'> {
+  readonly slots: Limiter;
+}
+const upstreams = new Map<string, OpenUpstream>();
 const running = new Map<number, AbortController>();
 let answers: FromThread[] = [];
 let bodies: Uint8Array[] = [];
@@ -46,7 +51,8 @@ function tellDone(id: number, { bytes, ...done }: ProvenResult): void {
 }
 
 function open(settings: JobSettings): void {
-  upstreams.set(settings.upstream, { settings, policy: new NetworkPolicy(settings.rules) });
+  const policy = new NetworkPolicy(settings.rules);
+  upstreams.set(settings.upstream, { settings, policy, slots: limitConcurrency(settings.proving.connections) });
 }
 
 function run(id: number, upstream: string, job: DownloadJob | ProvenJob): void {
@@ -54,13 +60,15 @@ function run(id: number, upstream: string, job: DownloadJob | ProvenJob): void {
   if (!opened) throw new Error('a download thread was given a job of an upstream that it does not know');
   const controller = new AbortController();
   running.set(id, controller);
+  const { settings, policy, slots } = opened;
   const context: JobContext = {
-    ...opened,
+    settings,
+    policy,
     connections,
     signal: controller.signal,
     onRetry: (error, number, waitMs) => tell({ id, retry: plainError(error), number, waitMs }),
   };
-  const done: Promise<ProvenResult> = 'proof' in job ? runProven(job, context) : runDownload(job, context);
+  const done: Promise<ProvenResult> = 'proof' in job ? slots(() => runProven(job, context)) : runDownload(job, context);
   done
     .then(
       (result) => tellDone(id, result),

@@ -100,8 +100,14 @@ class DownloadThread {
 
 let threads: DownloadThread[] = [];
 
-/** Jobs that a thread has at once before another one is started: a thread takes some 40 MB, and is busy with one large file or many small ones. */
-const worthAThread = (job: DownloadJob | ProvenJob): number => ('proof' in job ? 12 : 1);
+/** Threads that fetch small bodies: two keep up with what one process can store, and each takes some 40 MB. */
+const PROVING_THREADS = 2;
+
+/** How `connections` are shared out, where `limit` threads may be started. */
+export function provingThreads(connections: number, limit: number): JobSettings['proving'] {
+  const threads = Math.min(limit, PROVING_THREADS, connections);
+  return { threads, connections: Math.floor(connections / threads) };
+}
 
 /**
  * Runs the job in one of at most `limit` threads, the least busy one. Rejects with an UpstreamError, a file system's error, or
@@ -115,8 +121,9 @@ export async function downloadInThread(
   onRetry: Pending['onRetry'],
 ): Promise<ProvenResult> {
   threads = threads.filter(({ alive }) => alive);
-  let thread = threads.toSorted((a, b) => a.load - b.load)[0];
-  if (!thread || (thread.load >= worthAThread(job) && threads.length < limit)) {
+  const most = 'proof' in job ? settings.proving.threads : limit;
+  let thread = threads.slice(0, most).toSorted((a, b) => a.load - b.load)[0];
+  if (!thread || (thread.load > 0 && threads.length < most)) {
     thread = new DownloadThread();
     threads.push(thread);
   }

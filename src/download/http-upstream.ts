@@ -11,7 +11,7 @@ import { openBody } from './body-stream.ts';
 import { decodeBody } from './decode.ts';
 import { openDispatcher, tlsOptionsOf } from './dispatcher.ts';
 import type { DownloadJob, JobSettings, TransferJob } from './download-job.ts';
-import { closeInThreads, downloadInThread } from './download-threads.ts';
+import { closeInThreads, downloadInThread, provingThreads } from './download-threads.ts';
 import { exchange } from './exchange.ts';
 import { statusError } from './failure.ts';
 import { NetworkPolicy, type NetworkRules } from './network-policy.ts';
@@ -43,6 +43,8 @@ export class UpstreamClosedError extends Error {
   override readonly name = 'UpstreamClosedError';
 }
 
+/** Small bodies that threads are asked for, as a multiple of the connections: they have the next at hand while answers are read. */
+const WAITING_IN_THREADS = 4;
 const DEFAULT_CHECKSUMS: readonly ChecksumName[] = ['sha256'];
 
 /** See `Upstream`. Small answers go by undici in this thread, files by the download threads, streams by undici again. */
@@ -59,6 +61,8 @@ export class HttpUpstream implements Upstream {
   readonly #policy: NetworkPolicy;
   readonly #dispatcher: Dispatcher;
   readonly #slots: Limiter;
+  /** For what threads fetch: they have the connections for it. */
+  readonly #places: Limiter;
   readonly #turn: ReturnType<typeof rateLimiter>;
   readonly #closed = new AbortController();
   readonly #ends = new WeakMap<AbortSignal, AbortSignal>();
@@ -82,9 +86,11 @@ export class HttpUpstream implements Upstream {
     };
     this.#policy = new NetworkPolicy(rules);
     const tls = tlsOptionsOf(settings);
-    this.#jobSettings = { upstream: randomUUID(), tries: this.#tries, tls, timeouts: this.#timeouts, rules };
+    const proving = provingThreads(this.concurrency, options.threads);
+    this.#jobSettings = { upstream: randomUUID(), proving, tries: this.#tries, tls, timeouts: this.#timeouts, rules };
     this.#dispatcher = openDispatcher(settings, this.#timeouts, this.#policy);
     this.#slots = limitConcurrency(this.concurrency);
+    this.#places = limitConcurrency(this.concurrency * WAITING_IN_THREADS);
     this.#turn = rateLimiter(settings.rate_limit);
     if (!settings.tls_validation) {
       this.log.warn({ url: publicUrl(this.url) }, 'tls_validation is off: the certificate of this upstream is not checked');
@@ -109,9 +115,12 @@ export class HttpUpstream implements Upstream {
 
   fetch(request: ProvenRequest): Promise<ProvenBody> {
     shareSignal(request.signal);
-    return this.#inSlot(request.signal, async () => {
-      const path = request.file?.path;
-      if (this.#settings.proxy_url !== null || (request.file && path === undefined)) return this.#fetchHere(request);
+    const path = request.file?.path;
+    if (this.#settings.proxy_url !== null || (request.file && path === undefined)) {
+      return this.#inSlot(request.signal, () => this.#fetchHere(request));
+    }
+    return this.#places(async () => {
+      request.signal?.throwIfAborted();
       const { proof, maxHeld, checksums = DEFAULT_CHECKSUMS } = request;
       const job: ProvenJob = { ...(await this.#transfer(request)), checksums, proof, maxHeld, path };
       const { bytes, ...downloaded } = await this.#runInThread(job, request.signal);

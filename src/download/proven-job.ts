@@ -23,6 +23,7 @@ export interface ProvenResult extends Downloaded {
 
 /** Fetches the body, tries again where that helps, and resolves when it is proven. For a thread that has nothing else to do. */
 export async function runProven(job: ProvenJob, context: JobContext): Promise<ProvenResult> {
+  context.signal.throwIfAborted();
   const body = new ProvenBody(job);
   try {
     return await withRetries({ ...context, tries: context.settings.tries }, async () => {

@@ -106,3 +106,21 @@ test('an abort ends it', async (t) => {
   setImmediate(() => controller.abort(new Error('enough')));
   await assert.rejects(fetching, { message: 'enough' });
 });
+
+test('there are never more requests at once than the remote wants, however many wait', async (t) => {
+  for (const download_concurrency of [1, 3, 8]) {
+    let running = 0;
+    let most = 0;
+    const url = await serve(t, (_request, response) => {
+      running += 1;
+      most = Math.max(most, running);
+      setTimeout(() => {
+        running -= 1;
+        response.end('a');
+      }, 5);
+    });
+    const upstream = openFor(t, url, { download_concurrency });
+    await Promise.all(Array.from({ length: 60 }, () => upstream.fetch({ url, proof: PROOF, maxHeld: 1000 })));
+    assert.ok(most <= download_concurrency, `${most} at once where ${download_concurrency} are allowed`);
+  }
+});

@@ -22,7 +22,7 @@ import { isRefName } from './ref-name.ts';
 import { MAX_SUMMARY_BYTES } from './summary.ts';
 
 /** Up to this size, compressed, a file object is held; a larger one flows into a file of its own. */
-export const MAX_HELD_BYTES = 1024 * 1024;
+export const MAX_HELD_BYTES = 256 * 1024;
 /** The module that proves objects, in the threads that fetch them. */
 const PROOF = siblingModule(import.meta.url, 'object-proof');
 const MAX_CONFIG_BYTES = 1024 * 1024;

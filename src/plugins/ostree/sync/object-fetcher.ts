@@ -26,7 +26,7 @@ import { parsing } from './parsing.ts';
 import { WorkList } from './work-list.ts';
 
 /** Objects that are worked on at once; how many requests that makes is the upstream's matter. */
-const OBJECTS_AT_ONCE = 1024;
+const OBJECTS_AT_ONCE = 768;
 /** Bytes in memory above which no further fetch is begun. */
 const HELD_BYTES = 48 * 1024 * 1024;
 
