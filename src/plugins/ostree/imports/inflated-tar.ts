@@ -65,8 +65,8 @@ async function* withFirst(first: Uint8Array, rest: AsyncIterable<Uint8Array>): A
 interface Inflater {
   readonly input: Writable;
   readonly output: Readable;
-  /** Resolves when all is given out; FormatError where the bytes were wrong. */
-  ended(): Promise<void>;
+  /** Resolves when it has ended; with a FormatError where the bytes were wrong. */
+  ended(): Promise<Error | undefined>;
   stop(): void;
 }
 
@@ -95,16 +95,22 @@ async function* inflated(
       }
       yield chunk;
     }
-    await inflater.ended();
+    const failure = await inflater.ended();
+    if (failure) throw failure;
   } catch (error) {
-    // Where the source has failed, that is what is wrong.
     inflater.stop();
-    const fed = await feeding;
-    throw fed !== undefined && !READER_GONE.includes(codeOf(fed) ?? '') ? namedFailure(fed) : namedFailure(error);
+    throw await firstFailure(error, feeding, inflater);
   } finally {
     inflater.stop();
     await feeding;
   }
+}
+
+/** Of what has gone wrong, what the rest came of: the bytes, the source, the program. */
+async function firstFailure(error: unknown, feeding: Promise<unknown>, inflater: Inflater): Promise<unknown> {
+  const fed = await feeding;
+  if (fed !== undefined && !READER_GONE.includes(codeOf(fed) ?? '')) return namedFailure(fed);
+  return error instanceof FormatError ? error : ((await inflater.ended()) ?? namedFailure(error));
 }
 
 const namedFailure = (error: unknown): unknown =>
@@ -114,7 +120,7 @@ const namedFailure = (error: unknown): unknown =>
 
 function gzipInflater(): Inflater {
   const gunzip = createGunzip({ chunkSize: CHUNK_BYTES });
-  return { input: gunzip, output: gunzip, ended: () => Promise.resolve(), stop: () => gunzip.destroy() };
+  return { input: gunzip, output: gunzip, ended: () => Promise.resolve(undefined), stop: () => gunzip.destroy() };
 }
 
 function programInflater(name: string, [program = name, ...args]: readonly string[]): Inflater {
@@ -137,10 +143,7 @@ function programInflater(name: string, [program = name, ...args]: readonly strin
   return {
     input: child.stdin,
     output: child.stdout,
-    async ended() {
-      const failure = await closed;
-      if (failure) throw failure;
-    },
+    ended: () => closed,
     stop: () => void child.kill('SIGKILL'),
   };
 }
