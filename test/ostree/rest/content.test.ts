@@ -117,6 +117,20 @@ for (const path of ['/abs', 'a/../b', './a', 'a//b', 'trail/']) {
   });
 }
 
+for (const [path, kind] of [
+  ['config', 'config'],
+  ['summary', 'summary'],
+  ['refs/heads/stable', 'ref'],
+  [`objects/aa/${'0'.repeat(62)}.commit`, 'commit'],
+  [`objects/aa/${'0'.repeat(62)}.filez`, 'object'],
+] as const) {
+  test(`a file does not take the place of a ${kind}`, async () => {
+    const unit = { artifact: await artifact(), relative_path: path, digest: '0' };
+    const { status, body } = await app.request('POST', `${CONTENT}content/`, unit);
+    assert.deepEqual([status, body], [400, { relative_path: [`${path} is the place of a ${kind}: it cannot be any file.`] }]);
+  });
+}
+
 test('a file is made once, and says which one is there', async () => {
   const unit = { artifact: await artifact(), relative_path: 'once/more', digest: '0' };
   const first = await app.finished(await app.request('POST', `${CONTENT}content/`, unit));

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
 import { parseSummary } from '../../../src/plugins/ostree/format/summary.ts';
 import type { Answer } from '../../support/app.ts';
 import { missing } from '../../support/missing.ts';
 import { ostree } from '../../support/ostree-fixtures.ts';
 import { type SyncWorld, startSyncWorld } from '../sync/sync-world.ts';
 
+const run = promisify(execFile);
 const skip = missing('ostree');
 const API = '/pulp/api/v3/';
 type Body = Answer['body'];
@@ -87,7 +90,7 @@ test('a ref that goes takes its commit and what only that one needs', { skip }, 
   assert.deepEqual(await summary(version), ['older', 'stable']);
   const url = await world.distribute(repository);
   const local = `${world.folder}/pulled-without-rawhide`;
-  await ostree(local, 'init', '--mode=archive').catch(() => undefined);
+  await run('ostree', ['init', '--mode=archive', `--repo=${local}`]);
   await ostree(local, 'remote', 'add', '--no-gpg-verify', 'deckle', url);
   await ostree(local, 'pull', '--mirror', '--depth=-1', 'deckle', 'stable');
   await ostree(local, 'fsck');
@@ -123,7 +126,7 @@ test('everything can be removed, and something put in its place', { skip }, asyn
   const repository = await copy();
   const replaced = await modify(repository, { remove_content_units: ['*'], add_content_units: [rawhide.pulp_href] });
   const objects = (await get(rawhide.commit)).objs.length;
-  assert.deepEqual(counts(replaced, 'present'), { refs: 1, commit: 1, object: objects, summary: 1 });
+  assert.deepEqual(counts(replaced, 'present'), { refs: 1, commit: 1, object: objects, config: 1, summary: 1 });
   assert.deepEqual(await summary(replaced), ['rawhide']);
   const emptied = await modify(repository, { remove_content_units: ['*'] });
   assert.deepEqual(counts(emptied, 'present'), {});
@@ -156,6 +159,21 @@ test('a ref takes the place of the one with its name, unless that is not wanted'
   const back = await modify(repository, { base_version: first.pulp_href });
   const [ref] = await world.units('refs', back.pulp_href);
   assert.equal(ref?.checksum, rawhide.checksum);
+});
+
+test('refs in a new repository can be pulled, though nobody has given it a config', { skip }, async () => {
+  const repository = await world.repository();
+  const version = await modify(repository, { add_content_units: [rawhide.pulp_href] });
+  const objects = (await get(rawhide.commit)).objs.length;
+  assert.deepEqual(counts(version, 'added'), { refs: 1, commit: 1, object: objects, config: 1, summary: 1 });
+  const local = `${world.folder}/pulled-rawhide`;
+  await run('ostree', ['init', '--mode=archive', `--repo=${local}`]);
+  await ostree(local, 'remote', 'add', '--no-gpg-verify', 'deckle', await world.distribute(repository));
+  await ostree(local, 'pull', '--mirror', 'deckle');
+  await ostree(local, 'fsck');
+  const [config] = await world.units('configs', mirrored);
+  const other = await modify(repository, { add_content_units: [config.pulp_href] });
+  assert.deepEqual([counts(other, 'present').config, counts(other, 'removed').config], [1, 1]);
 });
 
 test('a commit comes with its objects, and without its parents', { skip }, async () => {

@@ -14,6 +14,11 @@ import { ObjectType, parseObjectPath } from '../format/object.ts';
 import { makeDeltaIndex } from '../format/static-delta.ts';
 import { makeSummary, parseSummary, type Summary, type SummaryParts } from '../format/summary.ts';
 import type { ComingFile, ComingVersion } from './coming-version.ts';
+import { readStored } from './stored-bytes.ts';
+
+const CONFIG = 'config';
+/** As `ostree init --mode=archive` writes it. Without a config nobody can pull. */
+const PLAIN_CONFIG = '[core]\nrepo_version=1\nmode=archive-z2\n';
 
 export const SUMMARY = 'summary';
 export const SUMMARY_SIGNATURE = 'summary.sig';
@@ -42,7 +47,7 @@ export interface MadeFilesOptions {
 
 /**
  * The files that follow from the refs and static deltas that a version will hold: the indexes of deltas, the summary and its
- * signature. Files about commits that it will not hold are dropped.
+ * signature, and a config where there is none. Files about commits that it will not hold are dropped.
  */
 export async function madeFiles(
   coming: ComingVersion,
@@ -61,6 +66,7 @@ export async function madeFiles(
   const parts = await summaryParts(coming, deltas, options.lastModified, services);
   const summary = await chosenSummary(coming, parts, options.upstream, (commit) => held.has(commit), services);
   for (const [path, bytes] of summary.write) write.set(path, bytes);
+  if (parts.refs.length > 0 && !coming.files.has(CONFIG)) write.set(CONFIG, Buffer.from(PLAIN_CONFIG));
   return { write, keep: summary.keep, drop: [...drop, ...summary.drop] };
 }
 
@@ -99,7 +105,7 @@ async function summaryParts(
   lastModified: number,
   services: Pick<Services, 'storage'>,
 ): Promise<SummaryParts> {
-  const config = coming.files.get('config');
+  const config = coming.files.get(CONFIG);
   const collectionId = config && parseRepoConfig((await read(config, services)).toString()).collectionId;
   const refs = coming.refs
     .filter((ref) => ref.held)
@@ -134,8 +140,9 @@ async function chosenSummary(
     : undefined;
   for (const { summary, signature } of [added, old].flatMap((candidate) => candidate ?? [])) {
     if (!summary) continue;
-    const told = parseSummary(await read(summary, services));
-    if (!tellsOf(told, parts, isHeld) || (!signature && told.staticDeltas.size !== parts.staticDeltas.size)) continue;
+    const stored = await readStored(summary.file, services);
+    const told = stored && parseSummary(stored);
+    if (!told || !tellsOf(told, parts, isHeld) || (!signature && told.staticDeltas.size !== parts.staticDeltas.size)) continue;
     return { write: new Map(), keep: [summary, signature].flatMap((file) => file?.id ?? []), drop };
   }
   const isNeeded = parts.refs.length > 0 || coming.summary !== undefined || upstream !== undefined;

@@ -1,9 +1,18 @@
 import { acceptUploads, checkRelativePath, defineContent } from '../../../core/plugin-api.ts';
 import { sql } from '../../../db/sql.ts';
+import { ValidationError } from '../../../kit/errors.ts';
 import { text } from '../../../kit/wire.ts';
 import { CONTENTS, UNIQUE_IN_VERSION } from '../content/content-tables.ts';
 import { publishOstreeVersion } from '../content/publish-version.ts';
+import { parseFilePath } from '../serve/file-path.ts';
 import { ostreeRepository } from './repository.ts';
+
+/** Throws ValidationError for a path at which a unit of another kind is served. */
+function checkKind(path: string): void {
+  const { kind } = parseFilePath(path);
+  if (kind !== 'content')
+    throw new ValidationError({ relative_path: [`${path} is the place of a ${kind}: it cannot be any file.`] });
+}
 
 const content = defineContent({
   plugin: 'ostree',
@@ -21,6 +30,7 @@ const content = defineContent({
       description: 'Its path in the repository.',
       resolve: (value) => {
         checkRelativePath('relative_path', String(value));
+        checkKind(String(value));
         return { relative_path: value };
       },
     },
