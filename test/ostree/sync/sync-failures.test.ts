@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { deflateRawSync } from 'node:zlib';
 import { missing } from '../../support/missing.ts';
 import { ostree, ostreeFixture } from '../../support/ostree-fixtures.ts';
-import { FAULTS, type Fault } from '../../support/upstream-faults.ts';
+import { bodyOf, FAULTS, type Fault } from '../../support/upstream-faults.ts';
 import { change, reports, type SyncWorld, startSyncWorld } from './sync-world.ts';
 
 const skip = missing('ostree');
@@ -79,6 +80,19 @@ test('objects: corrupt, missing, cut off, HTML, truncated', { skip }, async () =
   assert.match(await failing(file, bytes('')), /\.filez: it is truncated/);
 });
 
+test('a file that inflates to more than it says', { skip }, async () => {
+  let bomb = Buffer.alloc(0);
+  const path = async (folder: string) => {
+    const checksum = (await ostree(folder, 'ls', '-C', 'stable', '/etc/motd')).match(/[0-9a-f]{64}/)?.[0] as string;
+    const at = `objects/${checksum.slice(0, 2)}/${checksum.slice(2)}.filez`;
+    const file = await readFile(join(folder, at));
+    bomb = Buffer.concat([file.subarray(0, 8 + file.readUInt32BE(0)), deflateRawSync(Buffer.alloc(100_000_000))]);
+    return at;
+  };
+  const replace = () => ({ status: 200, headers: {}, body: bodyOf(bomb) });
+  assert.match(await failing(path, { replace }), /\.filez: it inflates to more than the \d+ bytes of its header/);
+});
+
 test('what was whole before a failure is kept for the next try', { skip }, async () => {
   const { upstream } = await world.upstream('medium');
   const files = () => upstream.paths.filter((path) => path.endsWith('.filez'));
@@ -119,8 +133,9 @@ test('a remote whose URL has no slash at its end', { skip }, async () => {
   assert.equal(change(task, 'present').refs, 2);
 });
 
-test('directories too many inside each other', { skip }, async () => {
-  const folder = join(world.folder, 'deep');
+/** A repository whose ref `stable` is a commit of the tree that `make` makes: it is given what stores an object. */
+async function withTree(name: string, make: (hostile: HostileTree) => Promise<Buffer>): Promise<string> {
+  const folder = join(world.folder, name);
   await ostreeFixture('small', folder);
   const object = async (bytes: Buffer, suffix: string) => {
     const checksum = createHash('sha256').update(bytes).digest('hex');
@@ -129,26 +144,47 @@ test('directories too many inside each other', { skip }, async () => {
     await writeFile(path, bytes);
     return Buffer.from(checksum, 'hex');
   };
+  const metaName = (await readdir(join(folder, 'objects'), { recursive: true })).find((each) => each.endsWith('.dirmeta')) ?? '';
+  const meta = Buffer.from(metaName.replace(/\/|\.dirmeta$/g, ''), 'hex');
+  const inside = (directory: string, tree: Buffer) => {
+    // A dirtree of one directory: its entry (sayay) with its offsets, the end of the array of directories, that of files.
+    const length = Buffer.byteLength(directory) + 1;
+    const entry = Buffer.concat([Buffer.from(`${directory}\0`), tree, meta, Buffer.from([length + 32, length])]);
+    return object(Buffer.concat([entry, Buffer.from([entry.length, 0])]), 'dirtree');
+  };
+  const tree = await make({ inside, empty: await object(Buffer.alloc(1), 'dirtree') });
   const head = (await ostree(folder, 'rev-parse', 'stable')).trim();
   const commit = await readFile(join(folder, 'objects', head.slice(0, 2), `${head.slice(2)}.commit`));
-  const meta = (await readdir(join(folder, 'objects'), { recursive: true })).find((name) => name.endsWith('.dirmeta')) ?? '';
-  const metaBytes = Buffer.from(meta.replace(/\/|\.dirmeta$/g, ''), 'hex');
-  // A dirtree of one directory `d`: entry (sayay), its three offsets, the array's end, the tuple's end.
-  let tree = await object(Buffer.from('00', 'hex').subarray(1), 'dirtree');
-  for (let depth = 0; depth < 300; depth += 1) {
-    const entry = Buffer.concat([Buffer.from('d\0'), tree, metaBytes, Buffer.from([34, 2])]);
-    tree = await object(Buffer.concat([entry, Buffer.from([entry.length]), Buffer.from([0])]), 'dirtree');
-  }
-  const rooted = Buffer.from(commit);
-  const trees = /[0-9a-f]{64}/.exec((await ostree(folder, 'ls', '-C', '-d', 'stable')) ?? '')?.[0] as string;
-  const at = rooted.indexOf(Buffer.from(trees, 'hex'));
+  const root = /[0-9a-f]{64}/.exec(await ostree(folder, 'ls', '-C', '-d', 'stable'))?.[0] as string;
+  const at = commit.indexOf(Buffer.from(root, 'hex'));
   assert.ok(at > 0);
-  tree.copy(rooted, at);
-  const deep = (await object(rooted, 'commit')).toString('hex');
-  await writeFile(join(folder, 'refs/heads/stable'), `${deep}\n`);
+  tree.copy(commit, at);
+  await writeFile(join(folder, 'refs/heads/stable'), `${(await object(commit, 'commit')).toString('hex')}\n`);
   await ostree(folder, 'summary', '--update');
   const upstream = await world.serve(folder);
-  const task = await world.sync(await world.repository(), await world.remote(upstream.url));
+  const task = await world.sync(await world.repository(), await world.remote(upstream.url, { include_refs: ['stable'] }));
   assert.equal(task.state, 'failed');
-  assert.match(task.error.description, /[0-9a-f]{64}\.dirtree: its directories are more than 256 inside each other/);
+  return task.error.description;
+}
+
+interface HostileTree {
+  /** Stores a directory that holds one other. */
+  inside(name: string, tree: Buffer): Promise<Buffer>;
+  readonly empty: Buffer;
+}
+
+test('directories too many inside each other', { skip }, async () => {
+  const error = await withTree('deep', async ({ inside, empty }) => {
+    let tree = empty;
+    for (let depth = 0; depth < 300; depth += 1) tree = await inside('d', tree);
+    return tree;
+  });
+  assert.match(error, /[0-9a-f]{64}\.dirtree: its directories are more than 256 inside each other, at http/);
+});
+
+test('names that lead out of a directory', { skip }, async () => {
+  for (const name of ['..', '.', 'a/b', '']) {
+    const error = await withTree(`name-${Buffer.from(name).toString('hex')}`, ({ inside, empty }) => inside(name, empty));
+    assert.match(error, /[0-9a-f]{64}\.dirtree: it has an entry of the name ".*", which is none that a file may have, at http/);
+  }
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { missing } from '../../support/missing.ts';
@@ -71,6 +71,31 @@ test('a file too large to be held is fetched by one request too', { skip }, asyn
   assert.equal(new Set(files()).size, 2);
   assert.equal(files().length, 2);
   const client = await OstreeClient.make(join(world.folder, 'large-client'), await world.distribute(repository));
+  await client.pull('--mirror', 'deckle');
+  await client.fsck();
+});
+
+test('stored files that were lost are fetched again by the next sync that meets them', { skip }, async () => {
+  const { fixture, upstream } = await world.upstream('small');
+  const [repository, remote] = [await world.repository(), await world.remote(upstream.url)];
+  const first = await world.sync(repository, remote);
+  const version = first.created_resources[0];
+  const dirtrees = (await world.units('objects', version)).filter(({ typ }) => typ === 2);
+  const lost = [...(await world.units('commits', version)), ...(await world.units('summaries', version)), ...dirtrees];
+  for (const { artifact } of lost) {
+    const { body } = await world.app.request('GET', artifact);
+    await rm(join(world.app.services.config.DATA_DIR, 'media', body.file));
+  }
+  const again = await world.sync(repository, remote);
+  assert.equal(again.state, 'completed', again.error?.description);
+  assert.deepEqual(again.result, { base_version: null });
+
+  // Another repository meets the dirtrees too where its commit is new and its folders are not.
+  await ostree(fixture.path, 'commit', '--branch=more', `--tree=ref=${[...fixture.refs.keys()][0]}`, '--subject=the same again');
+  await ostree(fixture.path, 'summary', '--update');
+  const grown = await world.sync(repository, remote);
+  assert.equal(grown.state, 'completed', grown.error?.description);
+  const client = await OstreeClient.make(join(world.folder, 'lost'), await world.distribute(repository));
   await client.pull('--mirror', 'deckle');
   await client.fsck();
 });
