@@ -30,32 +30,33 @@ describe('the program ostree', () => {
 
   it('gets its arguments as they are: there is no shell in between', async () => {
     const given = ['--repo=a b', '$(touch hacked)', ';', '--from=x'];
-    await install(`printf '%s\\n' "$@" > ${join(folder, 'arguments')}`);
-    await runOstree(given, never);
+    await install(`printf '%s\\n' "$@" > ${join(folder, 'arguments')}; echo "$TMPDIR" > ${join(folder, 'temporary')}`);
+    await runOstree(given, folder, never);
     assert.deepEqual(readFileSync(join(folder, 'arguments'), 'utf8').trimEnd().split('\n'), given);
+    assert.equal(readFileSync(join(folder, 'temporary'), 'utf8').trimEnd(), folder);
   });
 
   it('that fails is quoted', async () => {
     await install('echo "error: No such metadata object" >&2; exit 1');
-    await assert.rejects(runOstree(['static-delta'], never), (error: Error) => {
+    await assert.rejects(runOstree(['static-delta'], folder, never), (error: Error) => {
       assert.ok(error instanceof ProgramError);
       assert.equal(error.message, 'ostree failed: error: No such metadata object');
       return true;
     });
     await install('exit 3');
-    await assert.rejects(runOstree(['static-delta'], never), /^ProgramError: ostree failed: /);
+    await assert.rejects(runOstree(['static-delta'], folder, never), /^ProgramError: ostree failed: /);
   });
 
   it('that says too much is ended', async () => {
     await install('while :; do echo much; done');
-    await assert.rejects(runOstree([], never), ProgramError);
+    await assert.rejects(runOstree([], folder, never), ProgramError);
   });
 
   it('ends with the signal, whose reason is what is thrown', async () => {
     const pidFile = join(folder, 'pid');
     await install(`echo $$ > ${pidFile}; exec sleep 600`);
     const controller = new AbortController();
-    const running = runOstree([], controller.signal);
+    const running = runOstree([], folder, controller.signal);
     const pid = await eventually('the program to run', async () =>
       existsSync(pidFile) ? Number(readFileSync(pidFile, 'utf8')) || undefined : undefined,
     );
@@ -63,13 +64,13 @@ describe('the program ostree', () => {
     controller.abort(reason);
     await assert.rejects(running, (error) => error === reason);
     await eventually('the program to end', async () => (isRunning(pid) ? undefined : true));
-    await assert.rejects(runOstree([], controller.signal), (error) => error === reason);
+    await assert.rejects(runOstree([], folder, controller.signal), (error) => error === reason);
   });
 
   it('that is not there is told apart', async () => {
     await rm(join(folder, 'ostree'), { force: true });
     process.env.PATH = folder;
-    await assert.rejects(runOstree([], never), MissingProgramError);
+    await assert.rejects(runOstree([], folder, never), MissingProgramError);
   });
 });
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, type Stats } from 'node:fs';
 import { lstat, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { StoredFile } from '../../../core/plugin-api.ts';
 import type { Database } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
@@ -124,7 +124,7 @@ async function makeDelta(context: TaskContext, delta: WantedDelta, repository: s
     throw new ProgramError(`the objects of ${delta.from} or ${delta.to} are not all stored here`);
   }
   const ends = [`--from=${delta.from}`, `--to=${delta.to}`];
-  await runOstree([`--repo=${repository}`, 'static-delta', 'generate', ...ends], signal);
+  await runOstree([`--repo=${repository}`, 'static-delta', 'generate', ...ends], dirname(repository), signal);
   return readDelta(repository, delta, services, signal);
 }
 

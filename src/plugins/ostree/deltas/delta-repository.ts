@@ -34,7 +34,7 @@ export async function layOutRepository(
     objects.every(({ file }) => file !== null);
   if (!isWhole) return false;
   await mkdir(folder);
-  await runOstree([`--repo=${folder}`, 'init', '--mode=archive'], signal);
+  await runOstree([`--repo=${folder}`, 'init', '--mode=archive'], dirname(folder), signal);
   const place = async ({ checksum, typ, file }: HeldObject): Promise<void> => {
     const target = join(folder, objectPath(checksum, typ));
     await mkdir(dirname(target), { recursive: true });
