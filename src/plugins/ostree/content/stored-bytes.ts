@@ -1,7 +1,9 @@
 import { hash } from 'node:crypto';
+import { buffer } from 'node:stream/consumers';
 import type { StoredFile } from '../../../core/plugin-api.ts';
 import type { Services } from '../../../kit/services.ts';
 import { artifactKey } from '../../../storage/layout.ts';
+import { MissingFileError } from '../../../storage/storage.ts';
 
 /** The file that these bytes make, with the checksums that this installation wants. Nothing is stored yet. */
 export function fileOf(bytes: Buffer, { config }: Pick<Services, 'config'>): StoredFile {
@@ -14,4 +16,14 @@ export async function storeBytes(bytes: Buffer, services: Pick<Services, 'config
   const file = fileOf(bytes, services);
   await services.storage.putSmall([{ key: artifactKey(file.checksums.sha256), body: bytes }]);
   return file;
+}
+
+/** The bytes of a stored file; undefined where it is lost: whoever can get it again does. */
+export async function readStored(key: string, { storage }: Pick<Services, 'storage'>): Promise<Buffer | undefined> {
+  try {
+    return await buffer(await storage.read(key));
+  } catch (error) {
+    if (error instanceof MissingFileError) return undefined;
+    throw error;
+  }
 }

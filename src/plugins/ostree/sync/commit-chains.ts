@@ -1,9 +1,8 @@
-import { buffer } from 'node:stream/consumers';
 import { type BatchedLookup, batchedLookup, type StoredFile } from '../../../core/plugin-api.ts';
 import type { Services } from '../../../kit/services.ts';
 import { mapConcurrent } from '../../../lib/concurrent-map.ts';
 import { findCommits, type KnownCommit } from '../content/known-objects.ts';
-import { storeBytes } from '../content/stored-bytes.ts';
+import { readStored, storeBytes } from '../content/stored-bytes.ts';
 import type { Checksum } from '../format/checksum.ts';
 import { type Commit, parseCommit } from '../format/commit.ts';
 import { ObjectType, objectPath } from '../format/object.ts';
@@ -90,15 +89,14 @@ export class CommitChains {
   async #loadOnce(checksum: Checksum): Promise<ChainedCommit | undefined> {
     const { services, client, signal, onFetched } = this.#options;
     const known = await this.#lookup(checksum);
-    if (known?.file) {
-      const commit = parseCommit(await buffer(await services.storage.read(known.file)));
-      return { checksum, commit, known, file: undefined };
-    }
+    const stored = known?.file ? await readStored(known.file, services) : undefined;
+    if (stored) return { checksum, commit: parseCommit(stored), known, file: undefined };
     const fetched = await client.commit(checksum, signal);
     if (!fetched) return undefined;
     const commit = parsing(client.place(objectPath(checksum, ObjectType.commit)), () => parseCommit(fetched.bytes));
     const file = await storeBytes(fetched.bytes, services);
     onFetched();
-    return { checksum, commit, known: undefined, file };
+    // Where only the stored file was lost, it is in its place again.
+    return known?.file ? { checksum, commit, known, file: undefined } : { checksum, commit, known: undefined, file };
   }
 }

@@ -1,11 +1,10 @@
-import { buffer } from 'node:stream/consumers';
 import type { StoredFile } from '../../../core/plugin-api.ts';
 import { UpstreamError } from '../../../download/upstream-error.ts';
 import type { TaskContext } from '../../../kit/define-task.ts';
 import { artifactKey } from '../../../storage/layout.ts';
 import type { RepositoryFile } from '../content/file-saver.ts';
 import { findFile } from '../content/known-objects.ts';
-import { storeBytes } from '../content/stored-bytes.ts';
+import { readStored, storeBytes } from '../content/stored-bytes.ts';
 import type { Checksum } from '../format/checksum.ts';
 import { type DeltaName, deltaNameText, deltaPartPath, superblockPath } from '../format/delta-name.ts';
 import { FormatError } from '../format/format-error.ts';
@@ -51,9 +50,10 @@ export class DeltaFetcher {
     const { context, client, onFetched, signal } = this.#options;
     const { services, task } = context;
     const known = await findFile(services.db, task.domain_id, path, sha256);
-    if (known?.file) {
+    const stored = known?.file ? await readStored(known.file, services) : undefined;
+    if (known && stored) {
       files.known.push(known.id);
-      return parseSuperblock(await buffer(await services.storage.read(known.file)), path);
+      return parseSuperblock(stored, path);
     }
     const bytes = await client.provenSmall(path, sha256, signal).catch((error: unknown) => {
       if (error instanceof UpstreamError && error.status === 404) return undefined;

@@ -1,4 +1,3 @@
-import { buffer } from 'node:stream/consumers';
 import { type BatchedLookup, batchedLookup, type StoredFile } from '../../../core/plugin-api.ts';
 import type { Downloaded } from '../../../download/upstream.ts';
 import type { Progress } from '../../../kit/define-task.ts';
@@ -15,6 +14,7 @@ import {
   typeOfKey,
   type UnitType,
 } from '../content/known-objects.ts';
+import { readStored } from '../content/stored-bytes.ts';
 import type { Checksum } from '../format/checksum.ts';
 import { parseDirMeta } from '../format/dirmeta.ts';
 import { parseDirTree } from '../format/dirtree.ts';
@@ -100,8 +100,8 @@ export class ObjectFetcher {
       signal.throwIfAborted();
       const key = this.#graph.keyOf(object);
       const known = await this.#lookup(key);
-      if (known && (known.file !== null || !this.#isFetched(typeOfKey(key)))) await this.#takeKnown(object, known);
-      else await this.#fetch(object, key);
+      const isComplete = known && (known.file !== null || !this.#isFetched(typeOfKey(key)));
+      if (!isComplete || !(await this.#takeKnown(object, known))) await this.#fetch(object, key);
     } catch (error) {
       stop.abort(error);
       throw error;
@@ -112,10 +112,15 @@ export class ObjectFetcher {
     return this.#options.immediate || typ !== ObjectType.file;
   }
 
-  async #takeKnown(object: number, { id, file }: KnownObject): Promise<void> {
+  /** Answers false for a dirtree whose stored file is lost. */
+  async #takeKnown(object: number, { id, file }: KnownObject): Promise<boolean> {
+    if (typeOfKey(this.#graph.keyOf(object)) === ObjectType.dirtree && file !== null) {
+      const stored = await readStored(file, this.#options.services);
+      if (!stored) return false;
+      this.#graph.contents(object, parseDirTree(stored));
+    }
     this.#graph.saved(object, id);
-    if (typeOfKey(this.#graph.keyOf(object)) !== ObjectType.dirtree || file === null) return;
-    this.#graph.contents(object, parseDirTree(await buffer(await this.#options.services.storage.read(file))));
+    return true;
   }
 
   async #fetch(object: number, key: ObjectKey): Promise<void> {

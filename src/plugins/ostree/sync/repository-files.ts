@@ -1,8 +1,7 @@
-import { buffer } from 'node:stream/consumers';
 import type { TaskContext } from '../../../kit/define-task.ts';
 import { mapConcurrent } from '../../../lib/concurrent-map.ts';
 import { type RepositoryFile, saveFiles } from '../content/file-saver.ts';
-import { storeBytes } from '../content/stored-bytes.ts';
+import { readStored, storeBytes } from '../content/stored-bytes.ts';
 import type { Checksum } from '../format/checksum.ts';
 import { type DeltaName, deltaIndexPath, deltaNameText, parseDeltaName, parseDeltaPath } from '../format/delta-name.ts';
 import { parseDictionary } from '../format/dictionary.ts';
@@ -53,7 +52,8 @@ async function hasSameSummary(latest: LatestFile | undefined, { upstream, contex
   // Without one, nothing can be told of the repository: what is here of a commit is taken for all.
   if (!upstream.summary) return true;
   if (!latest) return false;
-  const bytes = await buffer(await context.services.storage.read(latest.file));
+  const bytes = await readStored(latest.file, context.services);
+  if (!bytes) return false;
   const { lastModified } = upstream.summary.summary;
   return (
     bytes.equals(upstream.summary.bytes) || (lastModified !== undefined && parseSummary(bytes).lastModified === lastModified)
