@@ -89,7 +89,9 @@ export const settings = {
     secret: true,
   }),
   DECKLE_TASKS_PER_WORKER: count(4, 1, 64).meta({ description: 'Tasks that one worker process runs at once.' }),
-  DECKLE_DOWNLOAD_THREADS: count(3, 1, 16).meta({ description: 'Threads of a worker that fetch large blobs.' }),
+  DECKLE_DOWNLOAD_THREADS: count(3, 1, 16).meta({
+    description: 'Threads of a worker that fetch large blobs; two of them fetch OSTree objects.',
+  }),
   DECKLE_DATABASE_CONNECTIONS: count(10, 2, 200).meta({ description: 'Database connections of each process.' }),
   DECKLE_TASK_RETENTION_DAYS: count(0, 0, 36_500).meta({
     description: 'Days after which finished tasks are removed by themselves; 0 keeps them.',
