@@ -37,7 +37,7 @@ export const ostreeRepository = defineRepository({
       wire: bool(),
       default: true,
       column: 'd.compute_delta',
-      description: 'Whether imports make static deltas from parents to their commits.',
+      description: 'Whether imports, and syncs with a depth, make static deltas from parents to the commits of refs.',
     },
   },
   actions: { sync, modify, import_all: importAllAction, import_commits: importCommitsAction },
