@@ -11,6 +11,7 @@ import { registerOperations, sendJson } from '../kit/routes.ts';
 import type { Services } from '../kit/services.ts';
 import { packageVersion } from '../lib/package-root.ts';
 import { bindRequest } from './api-request.ts';
+import { registerBodyDeadline } from './body-deadline.ts';
 import { registerBodyParsers } from './body-parsers.ts';
 import { correlationId } from './correlation-id.ts';
 import { registerErrorHandler } from './error-handler.ts';
@@ -49,6 +50,7 @@ export async function createApp(services: Services): Promise<FastifyInstance> {
       'request answered',
     );
   });
+  registerBodyDeadline(app);
   await registerBodyParsers(app, MAX_BODY_BYTES);
   registerErrorHandler(app);
   registerNotFound(app);
@@ -65,7 +67,7 @@ export async function createApp(services: Services): Promise<FastifyInstance> {
 function serverFactory(services: Services) {
   const paths = services.catalog.plugins.flatMap((plugin) => (plugin.fastPath ? [plugin.fastPath(services)] : []));
   return (handler: (request: IncomingMessage, response: ServerResponse) => void): Server =>
-    createServer({ maxHeaderSize: MAX_HEADER_BYTES, noDelay: true }, (request, response) => {
+    createServer({ maxHeaderSize: MAX_HEADER_BYTES, noDelay: true, requestTimeout: 0 }, (request, response) => {
       if (!paths.some((path) => path(request, response))) handler(request, response);
     });
 }

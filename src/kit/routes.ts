@@ -59,6 +59,7 @@ function registerUrl(app: FastifyInstance, url: string, operations: readonly Ope
       method,
       url,
       exposeHeadRoute: method === 'GET',
+      config: { takesFiles: operation.takesFiles === true },
       handler: async (request, reply) => {
         reply.headers(headers);
         return send(reply, await operation.handler(await bind(request, operation.permission === null)));
