@@ -11,6 +11,7 @@ export { acceptUploads } from './content/accept-uploads.ts';
 export { type BatchedLookup, batchedLookup } from './content/batched-lookup.ts';
 export { type Channel, channel } from './content/channel.ts';
 export { artifactValue, contentOrdering, unitField, unitText } from './content/content-fields.ts';
+export { keyFilters } from './content/content-filters.ts';
 export { anyOf, type ContentSelection, contentIds, touchContent } from './content/content-selection.ts';
 export { type ContentKind, defineContent } from './content/define-content.ts';
 export { type ContentRow, type ContentTable, saveContent } from './content/save-content.ts';

@@ -1,4 +1,4 @@
-import { type Sql, sql } from '../../db/sql.ts';
+import { raw, type Sql, sql } from '../../db/sql.ts';
 import type { ApiRequest } from '../../kit/api.ts';
 import { lastOf } from '../../kit/body.ts';
 import { RequestRefusedError } from '../../kit/errors.ts';
@@ -100,6 +100,13 @@ export const CONTENT_FILTERS: Readonly<Record<string, Filter>> = {
     { type: 'number' },
   ),
   pulp_label_select: labelFilter(),
+};
+
+/** Look-ups of what units of a kind are known by, a column of `d` that has an index with the domain. */
+export const keyFilters = (name: string): Readonly<Record<'exact' | 'in', Filter>> => {
+  const isOne = (values: readonly string[], { services }: ApiRequest) =>
+    sql`(d.domain_id = ${services.domain.id}::uuid and d.${raw(name)} = any(${values}))`;
+  return { exact: conditionFilter((value, request) => isOne([value], request)), in: listFilter(isOne) };
 };
 
 /** How many units of the type a version holds, where the list asks for just that version: counts are kept with versions. */

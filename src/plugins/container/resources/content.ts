@@ -3,6 +3,7 @@ import {
   unitField as column,
   contentOrdering,
   defineContent,
+  keyFilters,
   unitText as text,
 } from '../../../core/plugin-api.ts';
 import { raw, sql } from '../../../db/sql.ts';
@@ -26,6 +27,8 @@ const MEDIA_TYPES = [
 /** Of the manifest that is `d`. */
 const mediaType = choiceFilter('d.media_type', MEDIA_TYPES, 'repeated');
 
+const byDigest = { digest: keyFilters('digest').exact, digest__in: keyFilters('digest').in };
+
 const hrefs = (root: string, name: string) => (row: Row) => (row[name] as string[]).map((id) => `${root}${id}/`);
 
 /** A layer or config. */
@@ -42,8 +45,9 @@ export const blob = defineContent({
       required: true,
       value: artifactValue,
     }),
-    digest: text('Digest of its bytes.', { required: true, column: 'd.digest', lookups: ['exact', 'in'] }),
+    digest: text('Digest of its bytes.', { required: true }),
   },
+  filters: byDigest,
   ordering: contentOrdering(['digest']),
   select: sql`d.digest`,
 });
@@ -58,7 +62,7 @@ export const manifest = defineContent({
   title: ['manifest', 'manifests'],
   description: 'A manifest: of an image, of a list of images, or of any other artifact.',
   fields: {
-    digest: text('Digest of its bytes.', { required: true, column: 'd.digest', lookups: ['exact', 'in'] }),
+    digest: text('Digest of its bytes.', { required: true }),
     schema_version: column({ type: 'integer', format: 'int64' }, "Version of the manifest's schema.", { required: true }),
     media_type: text('Its media type.', { required: true }),
     listed_manifests: column({ type: 'array', items: URI }, 'The manifests that it lists.', {
@@ -77,6 +81,7 @@ export const manifest = defineContent({
     compressed_image_size: column({ type: 'integer', format: 'int64' }, 'Size of its layers in bytes.'),
   },
   filters: {
+    ...byDigest,
     media_type: mediaType,
     is_bootable: booleanFilter('d.is_bootable'),
     is_flatpak: booleanFilter('d.is_flatpak'),

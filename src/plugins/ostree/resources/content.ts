@@ -3,13 +3,14 @@ import {
   type ContentKind,
   contentOrdering,
   defineContent,
+  keyFilters,
   unitField,
   unitText,
 } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Field, Row } from '../../../kit/define-resource.ts';
-import { conditionFilter, type Filter, NAME_LOOKUPS } from '../../../kit/filters.ts';
+import { conditionFilter, NAME_LOOKUPS } from '../../../kit/filters.ts';
 import { API_ROOT } from '../../../kit/names.ts';
 import { checksumSchema } from '../format/checksum.ts';
 import { ObjectType, objectPath } from '../format/object.ts';
@@ -27,11 +28,6 @@ const relativePath = (value?: (row: Row) => string): Field =>
 const pathOf = (row: Row, type: ObjectType): string => objectPath(checksumSchema.parse(row.checksum), type);
 
 const checksum = unitText('Its checksum: 64 hexadecimal digits.', { required: true });
-
-/** Of the table `d`, by its index. */
-const checksumFilter: Filter = conditionFilter(
-  (value, { services }) => sql`(d.domain_id = ${services.domain.id}::uuid and d.checksum = ${value})`,
-);
 
 /** Lists can be ordered by the path, which begins like the checksum. */
 const objectOrdering = (own: readonly string[]) => ({ ...contentOrdering(own), relative_path: 'd.checksum' });
@@ -97,7 +93,7 @@ export const commit = defineContent({
       bulk: { weigh: weighObjects, load: loadObjects, none: [] },
     }),
   },
-  filters: { checksum: checksumFilter },
+  filters: { checksum: keyFilters('checksum').exact },
   ordering: objectOrdering(['checksum']),
   select: sql`d.checksum, d.parent_commit_id`,
 });
@@ -119,7 +115,7 @@ export const object = defineContent({
       required: true,
     }),
   },
-  filters: { checksum: checksumFilter },
+  filters: { checksum: keyFilters('checksum').exact },
   ordering: objectOrdering(['checksum', 'typ']),
   select: sql`d.checksum, d.typ`,
 });
