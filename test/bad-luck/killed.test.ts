@@ -68,6 +68,17 @@ async function assertDone({ repository, remote, task, content }: HeldSync): Prom
 }
 
 describe('while syncs are at each of their stages', () => {
+  test('all workers are asked to stop: they hand the syncs back, and leave no file', async () => {
+    const open = gate();
+    const syncs = await heldSyncs('stopped', open);
+    const { workers } = await mirror.installation.processes();
+    for (const pid of workers) process.kill(pid, 'SIGTERM');
+    await eventually('they have ended', () => !workers.some(isAlive));
+    assert.deepEqual(await mirror.temporaryFiles(), []);
+    open.open();
+    for (const sync of syncs) await assertDone(sync);
+  });
+
   test('all workers are killed: others take the syncs over', async () => {
     const open = gate();
     const syncs = await heldSyncs('workers', open);

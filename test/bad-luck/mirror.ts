@@ -71,7 +71,7 @@ function digestsOf({ digest, blobs, children }: ImageContent): string[] {
 
 /**
  * Starts a Deckle on the PostgreSQL of the tests, or on the one of `settings`, and its upstream. Serves the registry with Basic
- * authentication; counts a silent worker as gone after two seconds.
+ * authentication; counts a silent worker as gone after three seconds.
  */
 export async function startMirror(settings: Readonly<Record<string, string>> = {}): Promise<Mirror> {
   const database = settings.DATABASE_URL === undefined ? await createDatabase() : undefined;
@@ -80,7 +80,7 @@ export async function startMirror(settings: Readonly<Record<string, string>> = {
     ...(database ? { DATABASE_URL: database.url } : {}),
     ADMIN_PASSWORD: 'password',
     PULP_TOKEN_AUTH_DISABLED: 'true',
-    PULP_WORKER_TTL: '2',
+    PULP_WORKER_TTL: '3',
     ...settings,
   });
   const { request } = installation;
@@ -126,16 +126,17 @@ export async function startMirror(settings: Readonly<Record<string, string>> = {
       }),
     begin: (repository, remote) => tasked('POST', `${repository}sync/`, { remote }),
     task: async (href) => (await request('GET', href)).body as Task,
-    ended: (href, milliseconds) =>
-      eventually(
-        `the end of ${href}`,
-        async () => {
-          // A server that has just been killed is back in a moment.
-          const task = await mirror.task(href).catch(() => undefined);
-          return task && FINAL.has(task.state) && task;
-        },
-        milliseconds,
-      ),
+    async ended(href, milliseconds = 60_000) {
+      let seen: Task | undefined;
+      const look = async () => {
+        // A server that has just been killed is back in a moment.
+        seen = await mirror.task(href).catch(() => undefined);
+        return seen && FINAL.has(seen.state) && seen;
+      };
+      return eventually(`the end of ${href}`, look, milliseconds).catch((error: Error) => {
+        throw new Error(`${error.message}: ${JSON.stringify(seen)}\n${mirror.deckle.output()}`);
+      });
+    },
     sync: async (repository, remote) => mirror.ended(await mirror.begin(repository, remote)),
     async synced(repository, remote) {
       const task = await mirror.sync(repository, remote);
