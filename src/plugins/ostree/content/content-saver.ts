@@ -23,6 +23,10 @@ export interface DeclaredCommit {
   readonly objects: readonly string[];
 }
 
+/** Commits of a batch, and objects that they consist of together: so many that statements do not count, so few that memory does not. */
+const BATCH_COMMITS = 500;
+const BATCH_LINKS = 50_000;
+
 /** Writes units in batches, each one transaction with one statement a table. */
 export class ContentSaver {
   readonly #db: Database;
@@ -53,32 +57,73 @@ export class ContentSaver {
     });
   }
 
-  /** Saves a commit and what it consists of. Whoever finds its row finds all of it. */
-  commit({ checksum, timestamp, version, file, objects }: DeclaredCommit): Promise<string> {
+  /**
+   * Saves commits and what they consist of, several by one transaction. Whoever finds the row of one finds all of it. Answers ids by
+   * checksum.
+   */
+  async commits(declared: Iterable<DeclaredCommit> | AsyncIterable<DeclaredCommit>): Promise<Map<Checksum, string>> {
+    const ids = new Map<Checksum, string>();
+    let batch: DeclaredCommit[] = [];
+    let links = 0;
+    const save = async (): Promise<void> => {
+      const saved = await this.#commitBatch(batch);
+      for (const [index, { checksum }] of batch.entries()) ids.set(checksum, saved[index] as string);
+      batch = [];
+      links = 0;
+    };
+    for await (const commit of declared) {
+      batch.push(commit);
+      links += commit.objects.length;
+      if (links >= BATCH_LINKS || batch.length >= BATCH_COMMITS) await save();
+    }
+    if (batch.length > 0) await save();
+    return ids;
+  }
+
+  #commitBatch(batch: readonly DeclaredCommit[]): Promise<string[]> {
     return this.#db.transaction(async (tx) => {
-      const artifacts = await saveArtifacts(tx, this.#domainId, [file]);
-      const artifact_id = artifacts.get(file.checksums.sha256) ?? null;
-      const row = { checksum, parent_commit_id: null, timestamp, version: version ?? null, artifact_id };
-      const [id] = await saveContent(tx, this.#domainId, COMMITS, [row]);
-      if (id === undefined) throw new Error(`commit ${checksum} went while it was saved`);
-      if (artifact_id !== null) await linkArtifacts(tx, [{ content_id: id, artifact_id }]);
+      const files = batch.map(({ file }) => file);
+      const artifacts = await saveArtifacts(tx, this.#domainId, files);
+      const rows = batch.map(({ checksum, timestamp, version, file }) => {
+        const artifact_id = artifacts.get(file.checksums.sha256);
+        if (artifact_id === undefined) throw new Error(`the artifact of commit ${checksum} went while it was saved`);
+        return { checksum, parent_commit_id: null, timestamp, version: version ?? null, artifact_id };
+      });
+      const ids = await saveContent(tx, this.#domainId, COMMITS, rows);
+      const artifactLinks = rows.map(({ artifact_id }, index) => ({ content_id: ids[index] as string, artifact_id }));
+      await linkArtifacts(tx, artifactLinks);
+      const commitOfEach = batch.flatMap(({ objects }, index) => objects.map(() => ids[index] as string));
       await tx.execute(sql`
         insert into ostree_commit_object (commit_id, object_id)
-        select ${id}::uuid, o.id from unnest(${objects}::uuid[]) as o(id) order by o.id on conflict do nothing`);
-      await this.#rememberSource(tx, [id]);
-      return id;
+        select t.commit_id, t.object_id
+        from unnest(${commitOfEach}::uuid[], ${batch.flatMap(({ objects }) => objects)}::uuid[]) as t(commit_id, object_id)
+        order by t.commit_id, t.object_id on conflict do nothing`);
+      await this.#rememberSource(tx, ids);
+      return ids;
     });
   }
 
-  /** Notes that the remote has these commits, which are saved, and what they consist of. */
+  /** Notes that the remote has these objects, which are saved. */
+  rememberObjects(ids: readonly string[]): Promise<void> {
+    return this.#rememberSource(this.#db, ids);
+  }
+
+  /**
+   * Notes that the remote has these commits, which are saved, and what they consist of. Where that was noted of a commit, it was of its
+   * objects too.
+   */
   async remember(commits: readonly string[]): Promise<void> {
+    if (this.#remoteId === undefined || commits.length === 0) return;
+    const fresh = await this.#db.query<{ id: string }>(sql`
+      select k.id from unnest(${commits}::uuid[]) as k(id)
+      where not exists (select from remote_content rc where rc.content_id = k.id and rc.remote_id = ${this.#remoteId}::uuid)`);
+    if (fresh.length === 0) return;
+    const ids = fresh.map(({ id }) => id);
     await this.#db.execute(sql`
       insert into remote_content (content_id, remote_id)
-      select u.id, ${this.#remoteId ?? null}::uuid from (
-        select id from unnest(${commits}::uuid[]) as k(id) union
-        select co.object_id from ostree_commit_object co where co.commit_id = any(${commits}::uuid[])) u
-      where ${this.#remoteId !== undefined} and not exists (
-        select from remote_content rc where rc.content_id = u.id and rc.remote_id = ${this.#remoteId ?? null}::uuid)
+      select u.id, ${this.#remoteId}::uuid from (
+        select id from unnest(${ids}::uuid[]) as k(id) union
+        select co.object_id from ostree_commit_object co where co.commit_id = any(${ids}::uuid[])) u
       order by u.id on conflict do nothing`);
   }
 
@@ -109,7 +154,7 @@ export class ContentSaver {
   }
 
   async #rememberSource(tx: Queryable, ids: readonly string[]): Promise<void> {
-    if (this.#remoteId === undefined) return;
+    if (this.#remoteId === undefined || ids.length === 0) return;
     await tx.execute(sql`
       insert into remote_content (content_id, remote_id)
       select t.id, ${this.#remoteId}::uuid from unnest(${ids}::uuid[]) as t(id) order by t.id on conflict do nothing`);

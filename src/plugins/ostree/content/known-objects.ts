@@ -84,8 +84,12 @@ export const findMissing = (
   files: boolean,
 ): Promise<readonly { readonly checksum: Checksum; readonly typ: UnitType }[]> =>
   db.query(sql`
-    select distinct o.checksum, o.typ from ostree_commit_object co join content c on c.id = co.object_id join ostree_object o on o.id = c.id
-    where co.commit_id = any(${commits}::uuid[]) and c.artifact_id is null and (o.typ <> 1 or ${files})`);
+    select o.checksum, o.typ
+    from (select distinct co.object_id as id from ostree_commit_object co where co.commit_id = any(${commits}::uuid[])) u
+    -- Look-ups, as above.
+    cross join lateral (select c.id from content c where c.id = u.id and c.artifact_id is null limit 1) c
+    cross join lateral (select o.checksum, o.typ from ostree_object o where o.id = c.id limit 1) o
+    where o.typ <> 1 or ${files}`);
 
 async function touch(db: Database, rows: readonly { readonly id: string }[]): Promise<void> {
   if (rows.length > 0) await touchContent(db, contentIds(rows.map(({ id }) => id)));

@@ -1,6 +1,6 @@
 import { sql } from '../../../db/sql.ts';
 import type { TaskContext } from '../../../kit/define-task.ts';
-import { ContentSaver } from '../content/content-saver.ts';
+import { ContentSaver, type DeclaredCommit } from '../content/content-saver.ts';
 import { findCommits } from '../content/known-objects.ts';
 import { storeBytes } from '../content/stored-bytes.ts';
 import type { Checksum } from '../format/checksum.ts';
@@ -120,15 +120,14 @@ async function saveCommits(
   });
   const roots = [...commits.values()].map(({ rootTree, rootMeta }) => fetcher.tree(rootTree, rootMeta));
   await fetcher.finish();
-  const saver = new ContentSaver(services.db, task.domain_id);
-  const ids = new Map<Checksum, string>();
-  for (const [index, [checksum, { timestamp, version }]] of [...commits].entries()) {
-    signal.throwIfAborted();
-    const fetched = await tar.commit(checksum);
-    if (!fetched) return refuse(objectName(checksum, ObjectType.commit), 'it is not in the tar any more');
-    const file = await storeBytes(fetched.bytes, services);
-    const objects = fetcher.idsBelow(roots[index] as readonly number[]);
-    ids.set(checksum, await saver.commit({ checksum, timestamp, version, file, objects }));
-  }
-  return ids;
+  const declared = async function* (): AsyncGenerator<DeclaredCommit> {
+    for (const [index, [checksum, { timestamp, version }]] of [...commits].entries()) {
+      signal.throwIfAborted();
+      const fetched = await tar.commit(checksum);
+      if (!fetched) return refuse(objectName(checksum, ObjectType.commit), 'it is not in the tar any more');
+      const file = await storeBytes(fetched.bytes, services);
+      yield { checksum, timestamp, version, file, objects: fetcher.idsBelow(roots[index] as readonly number[]) };
+    }
+  };
+  return new ContentSaver(services.db, task.domain_id).commits(declared());
 }

@@ -54,6 +54,7 @@ export class ObjectFetcher {
   readonly #work: WorkList<number>;
   readonly #graph: ObjectGraph;
   readonly #queue: ObjectQueue;
+  readonly #known: string[] = [];
 
   constructor(options: ObjectFetcherOptions) {
     const { services, domainId, remoteId, stop } = options;
@@ -89,6 +90,11 @@ export class ObjectFetcher {
     if (unsaved) throw unsaved.error;
   }
 
+  /** Ids of the objects that were known before. */
+  get known(): readonly string[] {
+    return this.#known;
+  }
+
   /** Ids of all objects below these. Only after `finish`. */
   idsBelow(roots: readonly number[]): string[] {
     return this.#graph.idsBelow(roots);
@@ -120,6 +126,7 @@ export class ObjectFetcher {
       this.#graph.contents(object, parseDirTree(stored));
     }
     this.#graph.saved(object, id);
+    this.#known.push(id);
     return true;
   }
 

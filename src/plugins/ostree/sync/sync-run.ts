@@ -1,5 +1,5 @@
 import type { Progress, TaskContext } from '../../../kit/define-task.ts';
-import { ContentSaver } from '../content/content-saver.ts';
+import { ContentSaver, type DeclaredCommit } from '../content/content-saver.ts';
 import { findMissing } from '../content/known-objects.ts';
 import { storeBytes } from '../content/stored-bytes.ts';
 import { computeDeltas, computesDeltas, deltasTo, type WantedDelta } from '../deltas/compute-deltas.ts';
@@ -125,11 +125,14 @@ export class SyncRun {
       await fetcher.finish();
     }
     this.#signal.throwIfAborted();
-    for (const [index, { checksum, commit, file }] of fresh.entries()) {
-      const { timestamp, version } = commit;
-      const objects = fetcher.idsBelow(roots[index] ?? []);
-      ids.set(checksum, await this.#saver.commit({ checksum, timestamp, version, file, objects }));
-    }
+    await this.#saver.rememberObjects(fetcher.known);
+    const declared = function* (): Generator<DeclaredCommit> {
+      for (const [index, { checksum, commit, file }] of fresh.entries()) {
+        const { timestamp, version } = commit;
+        yield { checksum, timestamp, version, file, objects: fetcher.idsBelow(roots[index] ?? []) };
+      }
+    };
+    for (const [checksum, id] of await this.#saver.commits(declared())) ids.set(checksum, id);
     await this.#saver.parents(parentsOf(chained, ids));
     return ids;
   }
