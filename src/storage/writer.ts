@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { THREAD_MEMORY, threadEntry } from '../lib/worker-entry.ts';
 import { namedError } from './full-disk.ts';
@@ -13,7 +14,7 @@ export type WriterFile =
 export interface Writer {
   /** Resolves when all are durable under their targets. Throws StorageFullError or the file system's error. */
   place(files: readonly WriterFile[]): Promise<void>;
-  /** Waits for what was asked for, then ends the thread. */
+  /** Waits for what was asked for, then ends the thread. Journals that cannot be settled soon are left to the next start. */
   close(): Promise<void>;
 }
 
@@ -32,6 +33,9 @@ interface Waiting {
 
 /** Bytes of bodies in one batch; more wait for the next. A single larger body goes alone. */
 const BATCH_BYTES = 16 * 1024 * 1024;
+
+/** How long the end of the process waits for files to be made durable in their places. */
+const SETTLE_MS = 1000;
 
 /** The thread is started with the first file, and does not keep the process alive while there is nothing to write. */
 export const startWriter = (folders: WriterFolders): Writer => new WriterThread(folders);
@@ -74,10 +78,9 @@ class WriterThread implements Writer {
     this.#thread = undefined;
     if (!thread) return;
     thread.ref();
-    // It may also end by itself, which leaves the journals to the next start.
-    const settled = Promise.race([once(thread, 'message'), once(thread, 'exit')]);
     thread.postMessage('settle');
-    await settled;
+    // It may also end by itself. What is not settled then, the next start settles.
+    await Promise.race([once(thread, 'message'), once(thread, 'exit'), delay(SETTLE_MS, undefined, { ref: false })]);
     await thread.terminate();
   }
 
