@@ -1,4 +1,5 @@
 import type { Fields, Resource, Row } from '../kit/define-resource.ts';
+import { choiceFilter, type Filter } from '../kit/filters.ts';
 import { collectionOf, prnType } from '../kit/names.ts';
 import type { Services } from '../kit/services.ts';
 import { described } from '../kit/wire.ts';
@@ -21,4 +22,10 @@ export const genericBaseFields = (kind: 'repositories' | 'remotes' | 'distributi
     description: 'Pulp resource name: the other way to refer to this resource.',
     value: (row, services) => `prn:${prnType(resourceOf(kind, row, services))}:${row.id}`,
   },
+});
+
+/** The filters by which a list across types is narrowed to some; `types` are all that the contract names. */
+export const typeFilters = (types: readonly string[]): Readonly<Record<string, Filter>> => ({
+  pulp_type: choiceFilter('m.pulp_type', types),
+  pulp_type__in: choiceFilter('m.pulp_type', types, 'many'),
 });

@@ -3,9 +3,8 @@ import { artifactHref } from '../../kit/names.ts';
 import { baseFields } from '../../kit/serialize.ts';
 import { described, type JsonSchema, labels } from '../../kit/wire.ts';
 
-/** The fields that every content unit answers with. */
-export const contentFields = (place: Pick<Resource, 'kind' | 'plugin' | 'endpoint' | 'model' | 'prn'>): Fields => ({
-  ...baseFields(place),
+/** What a unit answers beside its names and times. */
+export const UNIT_FIELDS: Fields = {
   pulp_labels: { wire: labels(), description: 'Labels: text by key.' },
   vuln_report: {
     wire: described({ type: 'string', format: 'uri' }),
@@ -13,6 +12,12 @@ export const contentFields = (place: Pick<Resource, 'kind' | 'plugin' | 'endpoin
     description: 'Path of its vulnerability report, where there is one.',
     value: () => null,
   },
+};
+
+/** The fields that every content unit answers with. */
+export const contentFields = (place: Pick<Resource, 'kind' | 'plugin' | 'endpoint' | 'model' | 'prn'>): Fields => ({
+  ...baseFields(place),
+  ...UNIT_FIELDS,
 });
 
 /** A field of content that clients do not write: what a unit is, is in its bytes. */

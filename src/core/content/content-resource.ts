@@ -1,10 +1,11 @@
 import { sql } from '../../db/sql.ts';
 import type { Resource, Row } from '../../kit/define-resource.ts';
-import { choiceFilter } from '../../kit/filters.ts';
 import { artifactHref, prnOf } from '../../kit/names.ts';
 import { timeFields } from '../../kit/serialize.ts';
 import type { Services } from '../../kit/services.ts';
-import { described, labels } from '../../kit/wire.ts';
+import { described } from '../../kit/wire.ts';
+import { typeFilters } from '../generic-fields.ts';
+import { UNIT_FIELDS } from './content-fields.ts';
 import { CONTENT_FILTERS } from './content-filters.ts';
 
 /** Every type that the contract names, those of other plugins included: a client may ask for any. */
@@ -53,13 +54,7 @@ export const genericContent: Resource = {
       value: (row, services) => prnOf((row.pulp_type as string).split('.')[0] as string, typeOf(row, services).model, row.id),
     },
     ...timeFields,
-    pulp_labels: { wire: labels(), description: 'Labels: text by key.' },
-    vuln_report: {
-      wire: described({ type: 'string', format: 'uri' }),
-      access: 'read',
-      description: 'Path of its vulnerability report, where there is one.',
-      value: () => null,
-    },
+    ...UNIT_FIELDS,
     artifacts: {
       wire: described({ type: 'object' }),
       required: true,
@@ -69,8 +64,7 @@ export const genericContent: Resource = {
   },
   filters: {
     ...CONTENT_FILTERS,
-    pulp_type: choiceFilter('m.pulp_type', TYPES),
-    pulp_type__in: choiceFilter('m.pulp_type', TYPES, 'many'),
+    ...typeFilters(TYPES),
   },
   ordering: { pk: 'm.id' },
   verbs: ['list'],

@@ -1,7 +1,6 @@
 import { sql } from '../../db/sql.ts';
 import type { Resource } from '../../kit/define-resource.ts';
-import { choiceFilter } from '../../kit/filters.ts';
-import { genericBaseFields } from '../generic-fields.ts';
+import { genericBaseFields, typeFilters } from '../generic-fields.ts';
 import {
   baseUrl,
   DISTRIBUTION_FILTERS,
@@ -29,8 +28,7 @@ export const genericDistribution: Resource = {
   },
   filters: {
     ...DISTRIBUTION_FILTERS,
-    pulp_type: choiceFilter('m.pulp_type', TYPES),
-    pulp_type__in: choiceFilter('m.pulp_type', TYPES, 'many'),
+    ...typeFilters(TYPES),
   },
   ordering: DISTRIBUTION_ORDERING,
   verbs: ['list'],

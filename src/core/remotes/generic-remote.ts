@@ -1,7 +1,6 @@
 import { sql } from '../../db/sql.ts';
 import type { Resource } from '../../kit/define-resource.ts';
-import { choiceFilter } from '../../kit/filters.ts';
-import { genericBaseFields } from '../generic-fields.ts';
+import { genericBaseFields, typeFilters } from '../generic-fields.ts';
 import { REMOTE_FILTERS, REMOTE_ORDERING, remoteFields } from './remote-fields.ts';
 
 /** Every type that the contract names: a client may ask for any. */
@@ -19,8 +18,7 @@ export const genericRemote: Resource = {
   fields: { ...genericBaseFields('remotes'), ...remoteFields(['immediate', 'on_demand', 'streamed']) },
   filters: {
     ...REMOTE_FILTERS,
-    pulp_type: choiceFilter('m.pulp_type', TYPES),
-    pulp_type__in: choiceFilter('m.pulp_type', TYPES, 'many'),
+    ...typeFilters(TYPES),
   },
   ordering: REMOTE_ORDERING,
   verbs: ['list'],

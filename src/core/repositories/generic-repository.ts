@@ -1,7 +1,6 @@
 import { sql } from '../../db/sql.ts';
 import type { Resource } from '../../kit/define-resource.ts';
-import { choiceFilter } from '../../kit/filters.ts';
-import { genericBaseFields } from '../generic-fields.ts';
+import { genericBaseFields, typeFilters } from '../generic-fields.ts';
 import {
   REPOSITORY_FILTERS,
   REPOSITORY_ORDERING,
@@ -24,8 +23,7 @@ export const genericRepository: Resource = {
   fields: { ...genericBaseFields('repositories'), ...repositoryFields('') },
   filters: {
     ...REPOSITORY_FILTERS,
-    pulp_type: choiceFilter('m.pulp_type', TYPES),
-    pulp_type__in: choiceFilter('m.pulp_type', TYPES, 'many'),
+    ...typeFilters(TYPES),
   },
   ordering: REPOSITORY_ORDERING,
   verbs: ['list'],
