@@ -15,14 +15,22 @@ export interface Heartbeat {
 
 export const heartbeatMs = (config: Services['config']): number => Math.min(config.PULP_WORKER_TTL * 200, 3_000);
 
+/** A task that is this process's by its row, and that nobody in it knows, is given away after so long: a claim on its way takes less, and so does one that runs in a request. */
+const UNKNOWN_AFTER_SECONDS = 60;
+
 /**
  * Registers this process and keeps its heartbeat. The first beat must succeed, later ones that fail are made good by the next.
- * `onBeat` runs after each beat that reached the database.
+ * `onBeat` runs after each beat that reached the database. `atWork` are the tasks that this process knows it runs: any other that
+ * has its name on it was claimed over a connection that broke before the answer, and is left for the sweeper to hand on.
  */
 export async function startHeartbeat(
   services: Services,
   appType: AppType,
-  options: { readonly name?: string | undefined; readonly onBeat?: () => Promise<void> } = {},
+  options: {
+    readonly name?: string | undefined;
+    readonly onBeat?: () => Promise<void>;
+    readonly atWork?: () => readonly string[];
+  } = {},
 ): Promise<Heartbeat> {
   const { db, log } = services;
   const id = v7();
@@ -34,6 +42,18 @@ export async function startHeartbeat(
       insert into worker (id, app_type, name, versions, last_heartbeat, pulp_created, pulp_last_updated)
       values (${id}::uuid, ${appType}, ${name}, ${versions}::jsonb, clock_timestamp(), clock_timestamp(), clock_timestamp())
       on conflict (id) do update set last_heartbeat = clock_timestamp(), pulp_last_updated = clock_timestamp()`);
+  const giveAwayUnknown = async (): Promise<void> => {
+    const tasks = await db.query<{ id: string }>(sql`
+      update task set worker_id = null
+      where worker_id = ${id}::uuid and state in ('running', 'canceling') and id <> all(${options.atWork?.() ?? []}::uuid[])
+        and started_at < clock_timestamp() - make_interval(secs => ${UNKNOWN_AFTER_SECONDS})
+      returning id`);
+    if (tasks.length > 0)
+      log.warn(
+        { name, tasks: tasks.map((task) => task.id) },
+        'tasks that this process has claimed and does not run are handed on',
+      );
+  };
   await beat();
   if (appType !== 'content') setProcessRow(services, id);
 
@@ -47,6 +67,7 @@ export async function startHeartbeat(
       await beat();
       if (missed) log.info({ name }, 'heartbeat is back');
       missed = false;
+      await giveAwayUnknown();
       await options.onBeat?.();
     } catch (error) {
       if (!missed) log.warn({ err: error, name }, 'heartbeat does not reach the database; trying again');

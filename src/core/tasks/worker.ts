@@ -28,11 +28,13 @@ type Runs = Map<string, TaskRun>;
 /** Aborts what was canceled or taken away, as the rows say: covers notifications that were missed. */
 async function compareWithRows({ db }: Services, runs: Runs): Promise<void> {
   if (runs.size === 0) return;
+  // Only these: of a run that begins while the rows are on their way they tell nothing.
+  const compared = [...runs];
   const rows = await db.query<{ id: string; state: string; fence: number }>(
-    sql`select id, state, fence from task where id = any(${[...runs.keys()]}::uuid[])`,
+    sql`select id, state, fence from task where id = any(${compared.map(([id]) => id)}::uuid[])`,
   );
   const byId = new Map(rows.map((row) => [row.id, row]));
-  for (const [id, run] of runs) {
+  for (const [id, run] of compared) {
     const row = byId.get(id);
     if (row?.fence === run.fence && row.state === 'canceling') run.abort(new TaskCanceled());
     else if (row?.fence !== run.fence || row.state !== 'running') run.abort(new TaskSuperseded());
@@ -60,6 +62,7 @@ export async function startWorker(services: Services, options: { readonly name?:
   let stopping = false;
   const heartbeat = await startHeartbeat(services, 'worker', {
     name: options.name,
+    atWork: () => [...runs.keys()],
     onBeat: () => compareWithRows(services, runs),
   });
 
@@ -68,10 +71,12 @@ export async function startWorker(services: Services, options: { readonly name?:
     if (stopping) return;
     const task = await claimTask(db, taskId, heartbeat.id);
     if (!task) return;
+    // It was given up and comes back to the same worker: what is left of the earlier run has lost it.
+    runs.get(taskId)?.abort(new TaskSuperseded());
     const run = runTask(services, catalog.task(task.name), task);
     runs.set(taskId, run);
     await run.done;
-    runs.delete(taskId);
+    if (runs.get(taskId) === run) runs.delete(taskId);
   };
   const stopListening = await db.listen(CANCEL_CHANNEL, (taskId) => runs.get(taskId)?.abort(new TaskCanceled()));
   const sweeper = startSweeper(services);

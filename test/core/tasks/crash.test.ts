@@ -5,12 +5,13 @@ import { cancelTask } from '../../../src/core/tasks/cancel.ts';
 import { LAST_FENCE } from '../../../src/core/tasks/fence.ts';
 import { sweepTasks } from '../../../src/core/tasks/sweeper.ts';
 import { startWorker } from '../../../src/core/tasks/worker.ts';
-import { sql } from '../../../src/db/sql.ts';
+import { type Sql, sql } from '../../../src/db/sql.ts';
 import { eventually } from '../../queue/eventually.ts';
+import { gate } from '../../queue/gate.ts';
 import { createDatabase, type TestDatabase } from '../../support/postgres.ts';
 import { type Child, startChild } from './child-process.ts';
 import { openRig, type Rig, type RigUrls, rigUrls } from './rig.ts';
-import { echo, endless, endlessAgain, onlyOnce, secondTime } from './test-tasks.ts';
+import { echo, endless, endlessAgain, onlyOnce, secondTime, work } from './test-tasks.ts';
 
 let database: TestDatabase;
 let urls: RigUrls;
@@ -116,6 +117,44 @@ test('a worker that was only slow does not end the task of its successor', async
   child.process.kill('SIGTERM');
   assert.equal(await exit, 0);
   assert.deepEqual(await rig.row(id), task);
+});
+
+test('a task that is claimed while the worker compares its runs with their rows stays its own', async () => {
+  const [asked, answered] = [gate(), gate()];
+  const { db } = rig.services;
+  const query = async <Row>(statement: Sql): Promise<Row[]> => {
+    const rows = await db.query<Row>(statement);
+    if (statement.text.includes('select id, state, fence from task')) {
+      asked.open();
+      await answered.passed;
+    }
+    return rows;
+  };
+  const worker = await startWorker({ ...rig.services, db: Object.assign(Object.create(db), { query }) });
+  const first = await rig.dispatch(endless, {});
+  await asked.passed;
+  const second = await rig.dispatch(work, { milliseconds: 200 });
+  await running(second);
+  answered.open();
+  assert.equal((await rig.ended(second)).state, 'completed');
+  await cancelTask(rig.services, first);
+  assert.equal((await rig.ended(first)).state, 'canceled');
+  await worker.stop();
+});
+
+test('a task whose claim was not heard of is handed on', async () => {
+  const id = await rig.dispatch(secondTime, {});
+  const name = 'claims@host';
+  const worker = await startWorker(
+    { ...rig.services, queue: { ...rig.services.queue, consume: async () => async () => undefined } },
+    { name },
+  );
+  await rig.services.db.execute(sql`
+    update task set state = 'running', fence = 1, started_at = clock_timestamp() - interval '2 minutes',
+      worker_id = (select id from worker where name = ${name})
+    where id = ${id}::uuid`);
+  assert.equal((await withWorker(() => rig.ended(id))).state, 'completed');
+  await worker.stop();
 });
 
 test('a worker that is stopped hands on what is safe to run twice, and fails the rest', async () => {
