@@ -15,7 +15,10 @@ export interface Heartbeat {
 
 export const heartbeatMs = (config: Services['config']): number => Math.min(config.PULP_WORKER_TTL * 200, 3_000);
 
-/** A task that is this process's by its row, and that nobody in it knows, is given away after so long: a claim on its way takes less, and so does one that runs in a request. */
+/**
+ * A task that is this process's by its row, and that nobody in it knows, is given away after so long. A claim that is on its way
+ * takes less, and so does a task that runs inside a request.
+ */
 const UNKNOWN_AFTER_SECONDS = 60;
 
 /**
