@@ -21,6 +21,19 @@ export const heartbeatMs = (config: Services['config']): number => Math.min(conf
  */
 const UNKNOWN_AFTER_SECONDS = 60;
 
+async function giveAwayUnknown(
+  { db, log }: Services,
+  { id, name, atWork }: { readonly id: string; readonly name: string; readonly atWork: readonly string[] },
+): Promise<void> {
+  const tasks = await db.query<{ id: string }>(sql`
+    update task set worker_id = null
+    where worker_id = ${id}::uuid and state in ('running', 'canceling') and id <> all(${atWork}::uuid[])
+      and started_at < clock_timestamp() - make_interval(secs => ${UNKNOWN_AFTER_SECONDS})
+    returning id`);
+  if (tasks.length === 0) return;
+  log.warn({ name, tasks: tasks.map((task) => task.id) }, 'tasks that this process has claimed and does not run are handed on');
+}
+
 /**
  * Registers this process and keeps its heartbeat. The first beat must succeed, later ones that fail are made good by the next.
  * `onBeat` runs after each beat that reached the database. `atWork` are the tasks that this process knows it runs: any other that
@@ -45,18 +58,6 @@ export async function startHeartbeat(
       insert into worker (id, app_type, name, versions, last_heartbeat, pulp_created, pulp_last_updated)
       values (${id}::uuid, ${appType}, ${name}, ${versions}::jsonb, clock_timestamp(), clock_timestamp(), clock_timestamp())
       on conflict (id) do update set last_heartbeat = clock_timestamp(), pulp_last_updated = clock_timestamp()`);
-  const giveAwayUnknown = async (): Promise<void> => {
-    const tasks = await db.query<{ id: string }>(sql`
-      update task set worker_id = null
-      where worker_id = ${id}::uuid and state in ('running', 'canceling') and id <> all(${options.atWork?.() ?? []}::uuid[])
-        and started_at < clock_timestamp() - make_interval(secs => ${UNKNOWN_AFTER_SECONDS})
-      returning id`);
-    if (tasks.length > 0)
-      log.warn(
-        { name, tasks: tasks.map((task) => task.id) },
-        'tasks that this process has claimed and does not run are handed on',
-      );
-  };
   await beat();
   if (appType !== 'content') setProcessRow(services, id);
 
@@ -70,7 +71,7 @@ export async function startHeartbeat(
       await beat();
       if (missed) log.info({ name }, 'heartbeat is back');
       missed = false;
-      await giveAwayUnknown();
+      await giveAwayUnknown(services, { id, name, atWork: options.atWork?.() ?? [] });
       await options.onBeat?.();
     } catch (error) {
       if (!missed) log.warn({ err: error, name }, 'heartbeat does not reach the database; trying again');
