@@ -10,6 +10,10 @@ export const OSTREE_WORKLOADS: Readonly<Record<OstreeWorkload, string>> = {
   large: 'large: 1 ref, 20,000 objects',
 };
 
+/** Long-lived servers are measured as such, not in their first steps after a start; one sync would warm one of several workers only. */
+const WARM_UPS = [1, 2, 3, 4];
+const warmUpOf = (name: string, number: number): string => `warm-up-${name}-${number}`;
+
 export interface OstreeBenchOptions {
   readonly upstream: BenchOstreeUpstream;
   /** The first is what the others are compared with. */
@@ -32,10 +36,11 @@ export async function runOstreeBench(options: OstreeBenchOptions): Promise<Measu
   let seed = Math.floor(Date.now() / 1000) % 1_000_000;
   for (let round = 1; round <= options.rounds; round++) {
     for (const workload of options.workloads) {
-      seed += 2;
       const name = `${workload}-${round}`;
-      const { refs } = await upstream.ask({ call: 'publish', workload, seed, name });
-      await upstream.ask({ call: 'publish', workload: 'medium', seed: seed + 1, name: `warm-up-${name}` });
+      const { refs } = await upstream.ask({ call: 'publish', workload, seed: seed++, name });
+      for (const number of WARM_UPS) {
+        await upstream.ask({ call: 'publish', workload: 'medium', seed: seed++, name: warmUpOf(name, number) });
+      }
       for (const subject of rotated(options.subjects, round)) {
         await runRound(options, { subject, workload, round, name, expected: { refs } }, measured);
       }
@@ -69,8 +74,7 @@ async function runRound(
   await subject.open(name);
   try {
     onVersions(subject.name, await subject.versions());
-    // Long-lived servers are measured as such, not in their first steps after a start.
-    for (const number of [1, 2]) await subject.mirror(`warm-up-${name}`, `warm-up-${name}-${number}`);
+    for (const number of WARM_UPS) await subject.mirror(warmUpOf(name, number), warmUpOf(name, number));
     await measure('first sync', name);
     await measure('no change', name);
     await measure('second repository', `${name}-second`);
