@@ -34,7 +34,7 @@ export async function filesystemStorage({ root: given, log }: FilesystemStorageO
   await mkdir(root, { recursive: true });
   const temporary = new ProcessFolder(join(root, 'tmp'), log);
   const journals = new ProcessFolder(join(root, 'journal'), log);
-  const writer = startWriter({ root, temporary: temporary.path, journals: journals.path });
+  const writer = startWriter({ root, temporary: temporary.path, journals: journals.path }, log);
   await temporary.open();
   await journals.open((folder) => restoreJournals(folder, { root, writer, log }));
   return new FilesystemStorage(root, writer, temporary, journals);

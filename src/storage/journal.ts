@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeSync, fdatasyncSync, fsyncSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /** A small file that a journal keeps until it is durable in its own place. */
@@ -48,10 +48,9 @@ export class Journal {
     this.#bytes += record.byteLength;
   }
 
-  /** All of its files are durable in their places. */
-  remove(): void {
+  /** Nothing more is appended. */
+  close(): void {
     closeSync(this.#descriptor);
-    rmSync(this.path, { force: true });
   }
 }
 

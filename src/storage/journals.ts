@@ -1,4 +1,4 @@
-import { close, fdatasync, open } from 'node:fs';
+import { close, fdatasync, open, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { codeOf } from './full-disk.ts';
@@ -27,11 +27,12 @@ export class Journals {
   #opened = 0;
   #full = 0;
   #settling: Promise<void> = Promise.resolve();
-  /** Why files could not be made durable in their places. Their journal stays, and nothing more is taken on. */
-  #failure: unknown;
+  readonly #onUnsettled: (journal: string, error: unknown) => void;
 
-  constructor(folders: WriterFolders) {
+  /** `onUnsettled` is told of a journal whose files could not be made durable in their places: it stays for the next start. */
+  constructor(folders: WriterFolders, onUnsettled: (journal: string, error: unknown) => void) {
     this.#folders = folders;
+    this.#onUnsettled = onUnsettled;
   }
 
   /**
@@ -40,7 +41,6 @@ export class Journals {
    */
   keep(files: readonly { readonly target: string; readonly body: Uint8Array }[]): void {
     if (files.length === 0) return;
-    if (this.#failure !== undefined) throw this.#failure;
     this.#current ??= this.#open();
     const { journal, targets } = this.#current;
     journal.append(files.map(({ target, body }) => ({ key: relative(this.#folders.root, target), body })));
@@ -70,9 +70,10 @@ export class Journals {
     this.#full += 1;
     this.#settling = this.#settling.then(async () => {
       try {
-        if (this.#failure === undefined) await this.#settleOne(generation);
+        await this.#settleOne(generation);
       } catch (error) {
-        this.#failure = error;
+        generation.journal.close();
+        this.#onUnsettled(generation.journal.path, error);
       }
       this.#full -= 1;
     });
@@ -86,7 +87,8 @@ export class Journals {
       for (const folder of foldersUpTo(this.#folders.root, target)) folders.add(folder);
     }
     for (const folder of folders) syncFolder(folder);
-    journal.remove();
+    journal.close();
+    rmSync(journal.path, { force: true });
   }
 }
 

@@ -11,7 +11,13 @@ export interface Batch {
 
 /** What the thread is told. `settle`: make all files durable in their places; `settled` is the answer. */
 export type ToWriter = Batch | 'settle';
-export type FromWriter = BatchAnswer | 'settled';
+export type FromWriter = BatchAnswer | 'settled' | Unsettled;
+
+/** A journal whose files could not be made durable in their places: it stays for the next start. */
+export interface Unsettled {
+  readonly journal: string;
+  readonly reason: string;
+}
 
 /** What it answers when all files of the batch are durable, but for these. `index` is into `files`. */
 export type BatchAnswer = readonly { readonly index: number; readonly message: string; readonly code: string | undefined }[];

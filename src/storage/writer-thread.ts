@@ -4,7 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { codeOf } from './full-disk.ts';
 import { syncFolder } from './journal.ts';
 import { Journals } from './journals.ts';
-import type { Batch, BatchAnswer, BatchFile, ToWriter, WriterFolders } from './writer-batch.ts';
+import type { Batch, BatchAnswer, BatchFile, ToWriter, Unsettled, WriterFolders } from './writer-batch.ts';
 
 /** Descriptors that are open at once, waiting for their turn to be synced. */
 const GROUP = 256;
@@ -22,7 +22,10 @@ const IDLE_MS = 1000;
 
 const folders = workerData as WriterFolders;
 const { root, temporary } = folders;
-const journals = new Journals(folders);
+const journals = new Journals(folders, (journal, error) => {
+  const unsettled: Unsettled = { journal, reason: error instanceof Error ? error.message : String(error) };
+  parentPort?.postMessage(unsettled);
+});
 /** Folders that exist and whose own entry is durable, because this thread saw to it. */
 const settledFolders = new Set<string>();
 /** Folders that exist. */

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import type { Logger } from 'pino';
 import { THREAD_MEMORY, threadEntry } from '../lib/worker-entry.ts';
 import { namedError } from './full-disk.ts';
 import type { Batch, BatchAnswer, BatchFile, FromWriter, WriterFolders } from './writer-batch.ts';
@@ -38,10 +39,11 @@ const BATCH_BYTES = 16 * 1024 * 1024;
 const SETTLE_MS = 1000;
 
 /** The thread is started with the first file, and does not keep the process alive while there is nothing to write. */
-export const startWriter = (folders: WriterFolders): Writer => new WriterThread(folders);
+export const startWriter = (folders: WriterFolders, log: Logger): Writer => new WriterThread(folders, log);
 
 class WriterThread implements Writer {
   readonly #folders: WriterFolders;
+  readonly #log: Logger;
   #waiting: Waiting[] = [];
   /** The batch that the thread is at. */
   #sent: Waiting[] = [];
@@ -49,8 +51,9 @@ class WriterThread implements Writer {
   #thread: Worker | undefined;
   #onIdle: (() => void) | undefined;
 
-  constructor(folders: WriterFolders) {
+  constructor(folders: WriterFolders, log: Logger) {
     this.#folders = folders;
+    this.#log = log;
   }
 
   place(files: readonly WriterFile[]): Promise<void> {
@@ -101,7 +104,10 @@ class WriterThread implements Writer {
     });
     let cause: unknown;
     thread.on('message', (answer: FromWriter) => {
-      if (answer !== 'settled') this.#finish(this.#errorsOf(answer));
+      if (answer === 'settled') return;
+      if ('journal' in answer)
+        this.#log.error(answer, 'stored files are not durable in their places: the next start sees to them');
+      else this.#finish(this.#errorsOf(answer));
     });
     thread.on('error', (error) => {
       cause = error;

@@ -107,6 +107,19 @@ test('what cannot be restored holds no start up, and is restored by a later one'
   await assertWhole(root, [key]);
 });
 
+test('files that cannot be made durable in their places are in the journal, and there again after the next start', async (t) => {
+  const root = await newRoot(t);
+  const storage = await open(root);
+  const body = randomBytes(100);
+  await storage.putSmall([{ key: keyOf(body), body }]);
+  // A folder that is not there cannot be synced.
+  await rm(join(root, 'artifact'), { recursive: true });
+  await storage.close();
+  assert.equal((await journalsOf(root)).length, 1);
+  await (await open(root)).close();
+  await assertWhole(root, [keyOf(body)]);
+});
+
 test('more small files than one journal takes', async (t) => {
   const root = await newRoot(t);
   const storage = await open(root);
