@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:fs';
 import type { DigestAlgorithm } from '../lib/digest.ts';
 import { onAbort } from './abort.ts';
+import { BodyFile } from './body-file.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { TlsOptions } from './dispatcher.ts';
 import { statusError, totalTimeoutError, upstreamErrorOf } from './failure.ts';
@@ -82,7 +82,7 @@ export async function runDownload(job: DownloadJob, context: JobContext): Promis
 class HashedFile implements TransferTarget {
   readonly resume: Resume;
   readonly #job: DownloadJob;
-  readonly #fd: number;
+  readonly #file: BodyFile;
   #hashes: Map<ChecksumName, Hash>;
   /** Where the bytes came from in the end. */
   url: string;
@@ -91,19 +91,14 @@ class HashedFile implements TransferTarget {
     this.#job = job;
     this.url = job.url;
     this.resume = new Resume(job.size);
-    this.#fd = openSync(job.path, constants.O_WRONLY | constants.O_CREAT, 0o600);
+    this.#file = new BodyFile(job.path, job.size);
     this.#hashes = this.#freshHashes();
   }
 
   add(part: Buffer): void {
-    let position = this.resume.received;
     const fresh = this.resume.take(part, this.url);
     for (const hash of this.#hashes.values()) hash.update(fresh);
-    for (let at = 0; at < fresh.byteLength; ) {
-      const written = writeSync(this.#fd, fresh, at, fresh.byteLength - at, position);
-      at += written;
-      position += written;
-    }
+    this.#file.append(fresh);
   }
 
   finish(): Downloaded {
@@ -113,6 +108,7 @@ class HashedFile implements TransferTarget {
     const actual = checksums[this.#job.algorithm];
     const expected = this.#job.hex;
     if (actual !== expected) throw checksumError(this.url, expected, String(actual));
+    this.#file.finish();
     return { size: this.resume.received, checksums };
   }
 
@@ -123,12 +119,12 @@ class HashedFile implements TransferTarget {
 
   restart(): void {
     this.#hashes = this.#freshHashes();
-    if (this.resume.received > 0) ftruncateSync(this.#fd, 0);
+    if (this.resume.received > 0) this.#file.restart();
     this.resume.restart();
   }
 
   close(): void {
-    closeSync(this.#fd);
+    this.#file.close();
   }
 
   #freshHashes(): Map<ChecksumName, Hash> {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
@@ -11,7 +12,8 @@ import { FAULTS } from '../support/upstream-faults.ts';
 import { startUpstream, type Upstream as TestRegistry } from '../support/upstream-registry.ts';
 import { bytesOf, openFor, serve, targetAt, targetInMemory, temporaryFolder } from './rig.ts';
 
-const SIZE = 3_000_000;
+/** Large enough to be written past the page cache, and no number of whole blocks. */
+const SIZE = 5_000_011;
 
 /** A registry with one blob, an upstream for it, and a file to download to. */
 async function rig(t: TestContext, given: Partial<RemoteSettings> = {}) {
@@ -47,6 +49,24 @@ describe('a file', () => {
     const none = await upstream.download({ url, digest: empty.digest as Digest, size: 0, file: targetAt(`${path}-empty`) });
     assert.equal(none.size, 0);
   });
+
+  // /dev/shm is a tmpfs, on which older kernels write nothing past the page cache.
+  for (const parent of [undefined, ...(existsSync('/dev/shm') ? ['/dev/shm'] : [])]) {
+    test(`of any size${parent ? `, in ${parent}` : ''}: of whole blocks, with a rest, small`, async (t) => {
+      const { upstream, registry } = await rig(t);
+      const folder = await temporaryFolder(t, parent);
+      const block = 512 * 1024;
+      await Promise.all(
+        [1000, 3_000_000, 8 * block - 1, 8 * block, 8 * block + 1, 11 * block, 12 * block + 511].map(async (size) => {
+          const { body, digest } = bytesOf(`size ${size}`, size);
+          registry.content.putBlob('x', blobOf(body));
+          const path = join(folder, String(size));
+          await upstream.download({ url: `${registry.url}/v2/x/blobs/${digest}`, digest, size, file: targetAt(path) });
+          assert.ok(body.equals(await readFile(path)), String(size));
+        }),
+      );
+    });
+  }
 
   test('in chunks; its connection is used again', async (t) => {
     const { body, digest } = bytesOf('chunks', 200_000);

@@ -63,8 +63,8 @@ export async function serve(t: TestContext, listener: RequestListener, host = '1
   return `http://${host}:${(server.address() as AddressInfo).port}`;
 }
 
-export async function temporaryFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'download-'));
+export async function temporaryFolder(t: TestContext, parent = tmpdir()): Promise<string> {
+  const folder = await mkdtemp(join(parent, 'download-'));
   t.after(() => rm(folder, { recursive: true }));
   return folder;
 }
