@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import { CHECKSUM_NAMES } from './lib/checksums.ts';
 
 const flag = z
   .enum(['true', 'false', '1', '0', 'yes', 'no', 'on', 'off'])
@@ -13,7 +14,6 @@ const list = z.string().transform((text) =>
 );
 const origin = z.url({ protocol: /^https?$/ }).transform((text) => text.replace(/\/+$/, ''));
 const secretKey = z.base64().refine((text) => Buffer.from(text, 'base64').length === 32, 'must be 32 bytes in base64');
-const CHECKSUMS = ['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'] as const;
 
 /**
  * Every setting, by the name of its environment variable. `.meta({ description })` is the text of the README's table and
@@ -64,7 +64,7 @@ export const settings = {
     description: 'Minutes for which content without a repository is spared by orphan cleanup.',
   }),
   PULP_ALLOWED_CONTENT_CHECKSUMS: list
-    .pipe(z.array(z.enum(CHECKSUMS)))
+    .pipe(z.array(z.enum(CHECKSUM_NAMES)))
     .default(['sha256'])
     .refine((names) => names.includes('sha256'), 'must contain sha256')
     .meta({ description: 'Digests that are computed for stored files, separated by commas. `sha256` is always among them.' }),

@@ -40,7 +40,9 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   try {
     const app = await createApp(services);
     const url = await app.listen({ host: config.HOST, port: config.PORT });
-    const heartbeats = [await startHeartbeat(services, 'api'), await startHeartbeat(services, 'content')];
+    // What runs inside a request is over before it would be given away.
+    const atWork = () => [];
+    const heartbeats = [await startHeartbeat(services, 'api', { atWork }), await startHeartbeat(services, 'content', { atWork })];
     const sweeper = startSweeper(services);
     warnOfDefaultPassword(services).catch((error: unknown) => log.warn({ err: error }, 'password of admin could not be checked'));
     return {

@@ -6,7 +6,7 @@
 export { permitted } from './access/authorize.ts';
 export { artifact } from './artifacts/artifact-resource.ts';
 export { OnDemandArtifacts, UnavailableArtifactError } from './artifacts/open-artifact.ts';
-export { linkArtifacts, type StoredFile, saveArtifacts } from './artifacts/save-artifacts.ts';
+export { linkArtifacts, type StoredFile, saveArtifacts, storedFile } from './artifacts/save-artifacts.ts';
 export { acceptUploads } from './content/accept-uploads.ts';
 export { type BatchedLookup, batchedLookup } from './content/batched-lookup.ts';
 export { type Channel, channel } from './content/channel.ts';

@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto';
+import { type ChecksumName, RunningChecksums } from '../lib/checksums.ts';
 import type { DigestAlgorithm } from '../lib/digest.ts';
 import { onAbort } from './abort.ts';
 import { BodyFile } from './body-file.ts';
@@ -12,7 +12,7 @@ import type { ResponseHead } from './response-parser.ts';
 import { checksumError, Resume } from './resume.ts';
 import { withRetries } from './retry.ts';
 import { SlowBody } from './slow-body.ts';
-import type { ChecksumName, Downloaded } from './upstream.ts';
+import type { Downloaded } from './upstream.ts';
 import { UpstreamError } from './upstream-error.ts';
 
 /** What all jobs of an upstream have in common, in plain values: a thread is told it once. */
@@ -83,7 +83,7 @@ class HashedFile implements TransferTarget {
   readonly resume: Resume;
   readonly #job: DownloadJob;
   readonly #file: BodyFile;
-  #hashes: Map<ChecksumName, Hash>;
+  #checksums: RunningChecksums;
   /** Where the bytes came from in the end. */
   url: string;
 
@@ -92,19 +92,18 @@ class HashedFile implements TransferTarget {
     this.url = job.url;
     this.resume = new Resume(job.size);
     this.#file = new BodyFile(job.path, job.size);
-    this.#hashes = this.#freshHashes();
+    this.#checksums = this.#freshChecksums();
   }
 
   add(part: Buffer): void {
     const fresh = this.resume.take(part, this.url);
-    for (const hash of this.#hashes.values()) hash.update(fresh);
+    this.#checksums.update(fresh);
     this.#file.append(fresh);
   }
 
   finish(): Downloaded {
     this.resume.finish(this.url);
-    const checksums: Partial<Record<ChecksumName, string>> = {};
-    for (const [name, hash] of this.#hashes) checksums[name] = hash.digest('hex');
+    const checksums = this.#checksums.finish();
     const actual = checksums[this.#job.algorithm];
     const expected = this.#job.hex;
     if (actual !== expected) throw checksumError(this.url, expected, String(actual));
@@ -118,7 +117,7 @@ class HashedFile implements TransferTarget {
   }
 
   restart(): void {
-    this.#hashes = this.#freshHashes();
+    this.#checksums = this.#freshChecksums();
     if (this.resume.received > 0) this.#file.restart();
     this.resume.restart();
   }
@@ -127,9 +126,8 @@ class HashedFile implements TransferTarget {
     this.#file.close();
   }
 
-  #freshHashes(): Map<ChecksumName, Hash> {
-    const names = new Set<ChecksumName>([this.#job.algorithm, ...this.#job.checksums]);
-    return new Map([...names].map((name) => [name, createHash(name)]));
+  #freshChecksums(): RunningChecksums {
+    return new RunningChecksums(new Set<ChecksumName>([this.#job.algorithm, ...this.#job.checksums]));
   }
 }
 

@@ -68,7 +68,10 @@ function run(id: number, upstream: string, job: DownloadJob | ProvenJob): void {
     signal: controller.signal,
     onRetry: (error, number, waitMs) => tell({ id, retry: plainError(error), number, waitMs }),
   };
-  const done: Promise<ProvenResult> = 'proof' in job ? slots(() => runProven(job, context)) : runDownload(job, context);
+  const done =
+    'proof' in job
+      ? slots(() => runProven(job, context))
+      : runDownload(job, context).then((downloaded): ProvenResult => ({ ...downloaded, bytes: undefined }));
   done
     .then(
       (result) => tellDone(id, result),

@@ -13,8 +13,8 @@ interface Pending {
 
 /**
  * Threads that each fetch whole files: hashing and writing at a gigabyte a second is more than one core does, and so are thousands
- * of small requests a second beside all else that a sync does. They are the
- * process's, not an upstream's, live as long as it does, and do not keep it alive while they are idle.
+ * of small requests a second beside all else that a sync does. They are the process's, not an upstream's, live as long as it
+ * does, and do not keep it alive while they are idle.
  */
 class DownloadThread {
   readonly #worker: Worker;
@@ -87,7 +87,7 @@ class DownloadThread {
     if (this.#pending.size === 0) this.#worker.unref();
     if ('done' in message) {
       const { done, held } = message;
-      pending.resolve(held ? { ...done, bytes: Buffer.from(bytes, held.at, held.length) } : done);
+      pending.resolve({ ...done, bytes: held && Buffer.from(bytes, held.at, held.length) });
     } else pending.reject(errorOf(message.failed));
   }
 

@@ -1,8 +1,9 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { Logger } from 'pino';
 import type { Dispatcher } from 'undici';
 import packageFile from '../../package.json' with { type: 'json' };
+import { type ChecksumName, RunningChecksums } from '../lib/checksums.ts';
 import { algorithmOf, hexOf } from '../lib/digest.ts';
 import { type Limiter, limitConcurrency } from '../lib/limit-concurrency.ts';
 import { checkedStream, DigestMismatchError, verifiedStream } from '../lib/verified-stream.ts';
@@ -24,7 +25,6 @@ import { openResumedBody } from './resumed-body.ts';
 import { type RetryOptions, rateLimiter, withRetries } from './retry.ts';
 import type {
   CheckedRequest,
-  ChecksumName,
   Downloaded,
   DownloadRequest,
   ProvenBody,
@@ -123,8 +123,7 @@ export class HttpUpstream implements Upstream {
       request.signal?.throwIfAborted();
       const { proof, maxHeld, checksums = DEFAULT_CHECKSUMS } = request;
       const job: ProvenJob = { ...(await this.#transfer(request)), checksums, proof, maxHeld, path };
-      const { bytes, ...downloaded } = await this.#runInThread(job, request.signal);
-      return { ...downloaded, bytes: bytes && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) };
+      return this.#runInThread(job, request.signal);
     });
   }
 
@@ -203,7 +202,8 @@ export class HttpUpstream implements Upstream {
       checksums: request.checksums ?? DEFAULT_CHECKSUMS,
       path,
     };
-    return this.#runInThread(job, request.signal);
+    const { size, checksums } = await this.#runInThread(job, request.signal);
+    return { size, checksums };
   }
 
   #runInThread(job: DownloadJob | ProvenJob, signal: AbortSignal | undefined): Promise<ProvenResult> {
@@ -232,14 +232,14 @@ export class HttpUpstream implements Upstream {
   async #fetchHere({ proof, maxHeld, file, checksums = DEFAULT_CHECKSUMS, ...request }: ProvenRequest): Promise<ProvenBody> {
     const { check } = await loadProof(proof);
     const checked = provenStream(request.url, check(proof.expected));
-    const hashes = checksums.map((name) => ({ name, hash: createHash(name) }));
+    const running = new RunningChecksums(checksums);
     const scope = this.#scope(request.signal);
     let held: Uint8Array[] | undefined = [];
     let size = 0;
     try {
       const { chunks } = await this.#verifiedBody({ ...request, size: undefined, check: checked }, scope.signal);
       for await (const chunk of chunks) {
-        for (const { hash } of hashes) hash.update(chunk);
+        running.update(chunk);
         size += chunk.byteLength;
         held?.push(chunk);
         if (size <= maxHeld) continue;
@@ -250,29 +250,25 @@ export class HttpUpstream implements Upstream {
     } finally {
       scope.end();
     }
-    const computed = Object.fromEntries(hashes.map(({ name, hash }) => [name, hash.digest('hex')]));
-    return { size, checksums: computed, bytes: held && Buffer.concat(held) };
+    return { size, checksums: running.finish(), bytes: held && Buffer.concat(held) };
   }
 
   /** Through a proxy, or where there is no local file. What was written cannot be taken back, so wrong bytes are final. */
   async #downloadHere(request: DownloadRequest): Promise<Downloaded> {
-    const names = new Set<ChecksumName>(request.checksums ?? DEFAULT_CHECKSUMS);
-    const hashes = [...names].map((name) => ({ name, hash: createHash(name) }));
+    const running = new RunningChecksums(request.checksums ?? DEFAULT_CHECKSUMS);
     const scope = this.#scope(request.signal);
     let size = 0;
     try {
       const { chunks } = await this.#verifiedBody(request, scope.signal);
       for await (const chunk of chunks) {
-        for (const { hash } of hashes) hash.update(chunk);
+        running.update(chunk);
         await request.file.write(chunk);
         size += chunk.byteLength;
       }
     } finally {
       scope.end();
     }
-    const checksums: Partial<Record<ChecksumName, string>> = { [algorithmOf(request.digest)]: hexOf(request.digest) };
-    for (const { name, hash } of hashes) checksums[name] = hash.digest('hex');
-    return { size, checksums };
+    return { size, checksums: { ...running.finish(), [algorithmOf(request.digest)]: hexOf(request.digest) } };
   }
 
   /** The body of a request, whatever it takes; its end is reached only when size and digest, or the check, are right. */

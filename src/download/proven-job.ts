@@ -1,10 +1,11 @@
-import { createHash, type Hash, hash } from 'node:crypto';
-import { closeSync, constants, createReadStream, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
+import { checksumsOf, RunningChecksums } from '../lib/checksums.ts';
+import { BodyFile } from './body-file.ts';
 import { fetchInto, type JobContext, type TransferJob } from './download-job.ts';
 import { type BodyProof, loadProof, proving } from './proof.ts';
 import { Resume } from './resume.ts';
 import { withRetries } from './retry.ts';
-import type { ChecksumName, Downloaded } from './upstream.ts';
+import type { Downloaded } from './upstream.ts';
 import { publicUrl, UpstreamError } from './upstream-error.ts';
 
 /** A body of unknown size to fetch, which a module proves. */
@@ -18,7 +19,7 @@ export interface ProvenJob extends TransferJob {
 
 /** What has been fetched and proven; `bytes` where they were held. */
 export interface ProvenResult extends Downloaded {
-  readonly bytes?: Uint8Array;
+  readonly bytes: Buffer | undefined;
 }
 
 /** Fetches the body, tries again where that helps, and resolves when it is proven. For a thread that has nothing else to do. */
@@ -47,7 +48,7 @@ class ProvenBody {
   url: string;
   readonly #job: ProvenJob;
   #held: Buffer[] = [];
-  #file: { readonly fd: number; readonly hashes: ReadonlyMap<ChecksumName, Hash> } | undefined;
+  #file: { readonly body: BodyFile; readonly path: string; readonly checksums: RunningChecksums } | undefined;
 
   constructor(job: ProvenJob) {
     this.#job = job;
@@ -62,15 +63,19 @@ class ProvenBody {
       return;
     }
     this.#file ??= this.#open();
-    for (const bytes of [...this.#held, fresh]) this.#write(bytes);
+    for (const bytes of [...this.#held, fresh]) {
+      this.#file.checksums.update(bytes);
+      this.#file.body.append(bytes);
+    }
     this.#held = [];
   }
 
   async finish(): Promise<ProvenResult> {
     this.resume.finish(this.url);
-    const { proof, path } = this.#job;
+    const { proof } = this.#job;
     const { prove, check } = await loadProof(proof);
-    if (this.#file && path !== undefined) {
+    if (this.#file) {
+      const { path, checksums } = this.#file;
       const stream = await proving(this.url, () => check(proof.expected));
       try {
         for await (const chunk of createReadStream(path, { highWaterMark: 256 * 1024 })) {
@@ -80,15 +85,12 @@ class ProvenBody {
       } finally {
         stream.destroy?.();
       }
-      const { hashes } = this.#file;
-      const checksums = Object.fromEntries(Array.from(hashes, ([name, one]) => [name, one.copy().digest('hex')]));
-      return { size: this.resume.received, checksums };
+      return { size: this.resume.received, checksums: checksums.finish(), bytes: undefined };
     }
     const [only, ...more] = this.#held;
     const bytes = only && more.length === 0 ? only : Buffer.concat(this.#held);
     await proving(this.url, () => prove(bytes, proof.expected));
-    const checksums = Object.fromEntries(this.#job.checksums.map((name) => [name, hash(name, bytes)]));
-    return { size: bytes.byteLength, checksums, bytes };
+    return { size: bytes.byteLength, checksums: checksumsOf(this.#job.checksums, bytes), bytes };
   }
 
   /** Whether what is there may be kept for the next try: not after bytes that turned out wrong. */
@@ -98,27 +100,20 @@ class ProvenBody {
 
   restart(): void {
     this.#held = [];
-    if (this.#file) ftruncateSync(this.#file.fd, 0);
+    this.#file?.body.restart();
     this.close();
     this.resume.restart();
   }
 
   close(): void {
-    if (this.#file) closeSync(this.#file.fd);
+    this.#file?.body.close();
     this.#file = undefined;
   }
 
-  #open(): { fd: number; hashes: Map<ChecksumName, Hash> } {
+  #open() {
     const { path, maxHeld, checksums } = this.#job;
     if (path === undefined) throw tooLarge(this.url, maxHeld);
-    const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND, 0o600);
-    return { fd, hashes: new Map(checksums.map((name) => [name, createHash(name)])) };
-  }
-
-  #write(bytes: Buffer): void {
-    if (!this.#file) throw new Error('a body is written before its file is open');
-    for (const one of this.#file.hashes.values()) one.update(bytes);
-    for (let at = 0; at < bytes.byteLength; ) at += writeSync(this.#file.fd, bytes, at);
+    return { body: new BodyFile(path, undefined), path, checksums: new RunningChecksums(checksums) };
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
+import type { ChecksumName, Checksums } from '../lib/checksums.ts';
 import type { Digest } from '../lib/digest.ts';
 import type { StreamCheck } from '../lib/verified-stream.ts';
 import { HttpUpstream } from './http-upstream.ts';
@@ -42,8 +43,6 @@ export interface DownloadTarget {
   /** Appends; resolves when the chunk may be reused. */
   write(chunk: Uint8Array): Promise<void>;
 }
-
-export type ChecksumName = 'md5' | 'sha1' | 'sha224' | 'sha256' | 'sha384' | 'sha512';
 
 /** A request for bytes that are known by their digest. */
 export interface VerifiedRequest {
@@ -90,7 +89,7 @@ export interface ProvenBody extends Downloaded {
 export interface Downloaded {
   readonly size: number;
   /** Lower-case hexadecimal, by algorithm. */
-  readonly checksums: Readonly<Partial<Record<ChecksumName, string>>>;
+  readonly checksums: Readonly<Checksums>;
 }
 
 export interface UpstreamStream {

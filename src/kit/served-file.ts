@@ -1,4 +1,5 @@
-import type { ChecksumName, UpstreamStream } from '../download/upstream.ts';
+import type { UpstreamStream } from '../download/upstream.ts';
+import type { ChecksumName } from '../lib/checksums.ts';
 
 /** A version that can be read: what content is looked up in. It never changes. */
 export interface ServedVersion {

@@ -8,13 +8,13 @@ import { artifactHref } from '../../kit/names.ts';
 import { visibleRow } from '../../kit/references.ts';
 import { baseFields, serialize } from '../../kit/serialize.ts';
 import { described } from '../../kit/wire.ts';
+import { CHECKSUM_NAMES } from '../../lib/checksums.ts';
 import { contentOfVersion } from '../content/content-filters.ts';
 import { UPLOAD_FIELDS, uploadArtifact } from './upload-artifact.ts';
 
 const place = { kind: 'artifacts', plugin: 'core', endpoint: '', model: 'Artifact' } as const;
-const CHECKSUMS = ['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'] as const;
 
-const checksum = (name: (typeof CHECKSUMS)[number]): Field => ({
+const checksum = (name: (typeof CHECKSUM_NAMES)[number]): Field => ({
   wire: described({ type: ['string', 'null'] }),
   description: `The file's ${name}, where that digest is computed.`,
 });
@@ -28,7 +28,7 @@ const fields: Fields = {
   ...baseFields(place),
   file: { wire: described({ type: 'string' }), required: true, description: 'Its path in the storage.' },
   size: { wire: described({ type: 'integer', format: 'int64' }), description: 'Its size in bytes.' },
-  ...Object.fromEntries(CHECKSUMS.map((name) => [name, checksum(name)])),
+  ...Object.fromEntries(CHECKSUM_NAMES.map((name) => [name, checksum(name)])),
 };
 
 /** A file is taken as it comes: the request may be as large as the storage. */
@@ -67,7 +67,7 @@ export const artifact: Resource = defineResource({
   fields,
   filters: {
     ...Object.fromEntries(
-      CHECKSUMS.map((name) => [name, conditionFilter((value) => sql`m.${raw(name)} = ${value.toLowerCase()}`)]),
+      CHECKSUM_NAMES.map((name) => [name, conditionFilter((value) => sql`m.${raw(name)} = ${value.toLowerCase()}`)]),
     ),
     orphaned_for: conditionFilter(
       (value) => {
@@ -79,7 +79,9 @@ export const artifact: Resource = defineResource({
     repository_version: conditionFilter(ofVersion),
   },
   ordering: {
-    ...Object.fromEntries([...CHECKSUMS, 'file', 'size', 'pulp_created', 'pulp_last_updated'].map((name) => [name, `m.${name}`])),
+    ...Object.fromEntries(
+      [...CHECKSUM_NAMES, 'file', 'size', 'pulp_created', 'pulp_last_updated'].map((name) => [name, `m.${name}`]),
+    ),
     pk: 'm.id',
     pulp_id: 'm.id',
     timestamp_of_interest: 'm.pulp_created',

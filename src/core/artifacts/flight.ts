@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
-import type { ChecksumName } from '../../download/upstream.ts';
+import { type ChecksumName, type Checksums, RunningChecksums } from '../../lib/checksums.ts';
 import type { PendingFile } from '../../storage/storage.ts';
 
 const READ_BYTES = 256 * 1024;
@@ -46,17 +45,17 @@ export class Flight {
    * Writes the body to the file and answers its checksums; readers end when they have read it all. Throws what the body or the file
    * throws. `end` has to follow, in the second case after `fail`.
    */
-  async fill(body: AsyncIterable<Uint8Array>, checksums: readonly ChecksumName[]): Promise<Record<ChecksumName, string>> {
-    const hashes = checksums.map((name) => [name, createHash(name)] as const);
+  async fill(body: AsyncIterable<Uint8Array>, names: readonly ChecksumName[]): Promise<Checksums> {
+    const checksums = new RunningChecksums(names);
     for await (const chunk of body) {
-      for (const [, hash] of hashes) hash.update(chunk);
+      checksums.update(chunk);
       await this.#pending.write(chunk);
       this.#written += chunk.byteLength;
       this.#wake();
     }
     this.#whole = true;
     this.#wake();
-    return Object.fromEntries(hashes.map(([name, hash]) => [name, hash.digest('hex')])) as Record<ChecksumName, string>;
+    return checksums.finish();
   }
 
   get written(): number {

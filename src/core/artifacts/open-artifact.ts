@@ -1,11 +1,11 @@
-import { createHash } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import { LRUCache } from 'lru-cache';
 import { sql } from '../../db/sql.ts';
-import type { ChecksumName, UpstreamStream } from '../../download/upstream.ts';
+import type { UpstreamStream } from '../../download/upstream.ts';
 import { UpstreamError } from '../../download/upstream-error.ts';
 import type { ContentFile } from '../../kit/served-file.ts';
 import type { Services } from '../../kit/services.ts';
+import { type ChecksumName, checksumsOf } from '../../lib/checksums.ts';
 import { inGroups } from '../../lib/in-groups.ts';
 import { singleFlight } from '../../lib/single-flight.ts';
 import { artifactKey } from '../../storage/layout.ts';
@@ -13,7 +13,7 @@ import type { PendingFile } from '../../storage/storage.ts';
 import type { DownloadPolicy } from '../remotes/load-remote.ts';
 import { Flight, type FlightReader } from './flight.ts';
 import { HeldBody } from './held-body.ts';
-import { linkArtifacts, type StoredFile, saveArtifacts } from './save-artifacts.ts';
+import { linkArtifacts, type StoredFile, saveArtifacts, storedFile } from './save-artifacts.ts';
 
 /** Content whose bytes are not here. `proven` are checksums that the fetched body has when it has ended well. */
 export type WantedArtifact = Pick<ContentFile, 'content_id' | 'repository_id' | 'name' | 'size' | 'proven' | 'fetchFrom'>;
@@ -143,12 +143,10 @@ export class OnDemandArtifacts {
 
   async #store({ wanted, source, lost }: Fetch, bytes: Buffer): Promise<void> {
     try {
-      const computed = this.#missingChecksums(wanted).map(
-        (name) => [name, createHash(name).update(bytes).digest('hex')] as const,
-      );
-      const checksums = { ...Object.fromEntries(computed), ...wanted.proven } as Record<ChecksumName, string>;
-      await this.#services.storage.putSmall([{ key: artifactKey(checksums.sha256), body: bytes }]);
-      await this.#record({ content_id: wanted.content_id, lost, file: { size: bytes.byteLength, checksums } });
+      const computed = checksumsOf(this.#missingChecksums(wanted), bytes);
+      const file = storedFile(bytes.byteLength, { ...computed, ...wanted.proven });
+      await this.#services.storage.putSmall([{ key: artifactKey(file.checksums.sha256), body: bytes }]);
+      await this.#record({ content_id: wanted.content_id, lost, file });
     } catch (error) {
       this.#services.log.error({ err: error, name: wanted.name, remote_id: source.remote_id }, NOT_STORED);
     }
@@ -172,8 +170,7 @@ export class OnDemandArtifacts {
   }
 
   #missingChecksums({ proven }: WantedArtifact): ChecksumName[] {
-    const names = new Set<ChecksumName>(['sha256', ...this.#services.config.PULP_ALLOWED_CONTENT_CHECKSUMS]);
-    return [...names].filter((name) => proven[name] === undefined);
+    return this.#services.config.PULP_ALLOWED_CONTENT_CHECKSUMS.filter((name) => proven[name] === undefined);
   }
 
   async #take(fetch: Fetch, stream: UpstreamStream): Promise<Flight> {
@@ -199,10 +196,11 @@ export class OnDemandArtifacts {
   async #carry({ wanted, source, lost }: Fetch, stream: UpstreamStream, flight: Flight, pending: PendingFile): Promise<void> {
     const { log } = this.#services;
     try {
-      const checksums = { ...(await flight.fill(stream.body, this.#missingChecksums(wanted))), ...wanted.proven };
+      const computed = await flight.fill(stream.body, this.#missingChecksums(wanted));
       if (source.policy !== 'streamed') {
-        await pending.commit(artifactKey(checksums.sha256));
-        await this.#record({ content_id: wanted.content_id, lost, file: { size: flight.written, checksums } });
+        const file = storedFile(flight.written, { ...computed, ...wanted.proven });
+        await pending.commit(artifactKey(file.checksums.sha256));
+        await this.#record({ content_id: wanted.content_id, lost, file });
       }
     } catch (error) {
       const facts = { err: error, name: wanted.name, remote_id: source.remote_id };

@@ -1,26 +1,23 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import type { ChecksumName } from '../../download/upstream.ts';
 import type { FormPart } from '../../kit/api.ts';
 import { ValidationError } from '../../kit/errors.ts';
 import type { Services } from '../../kit/services.ts';
+import { type ChecksumName, type Checksums, RunningChecksums } from '../../lib/checksums.ts';
 import { artifactKey } from '../../storage/layout.ts';
 import type { PendingFile } from '../../storage/storage.ts';
-
-type Hashes = ReadonlyMap<ChecksumName, ReturnType<typeof createHash>>;
-
-const hashesOf = (names: Iterable<ChecksumName>): Hashes => new Map([...names].map((name) => [name, createHash(name)]));
+import { type StoredFile, storedFile } from './save-artifacts.ts';
 
 /** A file of a form, written whole to a pending file. One of `keep` and `drop` ends it. */
 export class ReceivedFile {
   readonly size: number;
   readonly #pending: PendingFile;
-  readonly #checksums: Map<ChecksumName, string>;
+  readonly #checksums: Checksums;
 
-  constructor(pending: PendingFile, size: number, hashes: Hashes) {
+  constructor(pending: PendingFile, size: number, checksums: Checksums) {
     this.#pending = pending;
     this.size = size;
-    this.#checksums = new Map([...hashes].map(([name, hash]) => [name, hash.digest('hex')]));
+    this.#checksums = checksums;
   }
 
   /** Writes the bytes as they come; nothing of them stays where they break off. */
@@ -31,14 +28,14 @@ export class ReceivedFile {
   ): Promise<ReceivedFile> {
     const pending = await storage.create();
     try {
-      const hashes = hashesOf(wanted);
+      const checksums = new RunningChecksums(wanted);
       let size = 0;
       for await (const chunk of bytes) {
-        for (const hash of hashes.values()) hash.update(chunk);
+        checksums.update(chunk);
         size += chunk.byteLength;
         await pending.write(chunk);
       }
-      return new ReceivedFile(pending, size, hashes);
+      return new ReceivedFile(pending, size, checksums.finish());
     } catch (error) {
       await pending.abort();
       throw error;
@@ -47,22 +44,22 @@ export class ReceivedFile {
 
   /** Computed while the bytes came; or now, where the client named it after them. */
   async checksum(name: ChecksumName): Promise<string> {
-    const known = this.#checksums.get(name);
+    const known = this.#checksums[name];
     if (known !== undefined) return known;
     const { path } = this.#pending;
     if (path === undefined) throw new ValidationError({ [name]: ['This field has to come before the file.'] });
     const hash = createHash(name);
     for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
     const computed = hash.digest('hex');
-    this.#checksums.set(name, computed);
+    this.#checksums[name] = computed;
     return computed;
   }
 
-  /** Makes it durable under the key of its sha256; answers all checksums that are known of it. */
-  async keep(): Promise<Partial<Record<ChecksumName, string>> & { readonly sha256: string }> {
-    const sha256 = await this.checksum('sha256');
-    await this.#pending.commit(artifactKey(sha256));
-    return { ...(Object.fromEntries(this.#checksums) as Partial<Record<ChecksumName, string>>), sha256 };
+  /** Makes it durable under the key of its sha256; answers it with all checksums that are known. */
+  async keep(): Promise<StoredFile> {
+    const file = storedFile(this.size, this.#checksums);
+    await this.#pending.commit(artifactKey(file.checksums.sha256));
+    return file;
   }
 
   /** Safe after `keep`, and after an error. */

@@ -1,13 +1,20 @@
 import { v7 } from 'uuid';
 import type { Queryable } from '../../db/database.ts';
 import { sql } from '../../db/sql.ts';
-import type { ChecksumName } from '../../download/upstream.ts';
+import type { Checksums } from '../../lib/checksums.ts';
 import { artifactKey } from '../../storage/layout.ts';
 
 /** A file that is stored, whole and verified, under the key of its sha256. Checksums are lower-case hexadecimal. */
 export interface StoredFile {
   readonly size: number;
-  readonly checksums: Readonly<Partial<Record<ChecksumName, string>>> & { readonly sha256: string };
+  readonly checksums: Readonly<Checksums> & { readonly sha256: string };
+}
+
+/** A file of this size with these checksums, of which `sha256` has been computed: the configuration sees to that. */
+export function storedFile(size: number, checksums: Readonly<Checksums>): StoredFile {
+  const { sha256 } = checksums;
+  if (sha256 === undefined) throw new Error('a file is to be stored whose sha256 was not computed');
+  return { size, checksums: { ...checksums, sha256 } };
 }
 
 const CHECKSUM_COLUMNS = ['md5', 'sha1', 'sha224', 'sha384', 'sha512'] as const;

@@ -1,17 +1,15 @@
 import { z } from 'zod';
 import { sql } from '../../db/sql.ts';
-import type { ChecksumName } from '../../download/upstream.ts';
 import type { ApiRequest } from '../../kit/api.ts';
 import { parseBody } from '../../kit/body.ts';
 import type { Fields } from '../../kit/define-resource.ts';
 import { ValidationError } from '../../kit/errors.ts';
 import type { Services } from '../../kit/services.ts';
 import { integer, text, type Wire } from '../../kit/wire.ts';
+import { CHECKSUM_NAMES, type ChecksumName } from '../../lib/checksums.ts';
 import { ReceivedFile, receiveForm } from './received-file.ts';
 import { type StoredFile, saveArtifacts } from './save-artifacts.ts';
 
-/** In the order in which they are checked. */
-const CHECKSUMS = ['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'] as const satisfies readonly ChecksumName[];
 /** These prove nothing: taken only where the operator has them computed. */
 const BROKEN: readonly ChecksumName[] = ['sha1', 'md5'];
 
@@ -26,7 +24,10 @@ export const UPLOAD_FIELDS: Fields = {
   file: { wire: file, required: true, description: 'The file.' },
   size: { wire: integer(), description: 'Its size in bytes; checked.' },
   ...Object.fromEntries(
-    CHECKSUMS.map((name) => [name, { wire: text({ nullable: true }), description: `Its ${name}, in hexadecimal; checked.` }]),
+    CHECKSUM_NAMES.map((name) => [
+      name,
+      { wire: text({ nullable: true }), description: `Its ${name}, in hexadecimal; checked.` },
+    ]),
   ),
 };
 
@@ -41,7 +42,7 @@ const refuse = (message: string) => new ValidationError({ non_field_errors: [mes
  */
 export async function uploadArtifact({ parts, body, form, services }: ApiRequest): Promise<string> {
   const wanted = services.config.PULP_ALLOWED_CONTENT_CHECKSUMS;
-  const received = parts && (await receiveForm(parts, { wanted, known: CHECKSUMS }, services));
+  const received = parts && (await receiveForm(parts, { wanted, known: CHECKSUM_NAMES }, services));
   const given = received ?? body ?? {};
   try {
     if (typeof given === 'object' && !Array.isArray(given) && !('file' in given))
@@ -49,7 +50,7 @@ export async function uploadArtifact({ parts, body, form, services }: ApiRequest
     const parsed = parseBody(given, { fields: UPLOAD_FIELDS, partial: false, form });
     const { file: upload, ...claims } = parsed as Claims & { readonly file: ReceivedFile };
     await checkClaims(upload, claims, wanted);
-    return await save({ size: upload.size, checksums: await upload.keep() }, services);
+    return await save(await upload.keep(), services);
   } finally {
     if (received?.file instanceof ReceivedFile) await received.file.drop();
   }
@@ -59,7 +60,7 @@ async function checkClaims(upload: ReceivedFile, claims: Claims, allowed: readon
   const forbidden = BROKEN.filter((name) => claims[name] && !allowed.includes(name)).map((name) => `'${name}'`);
   if (forbidden.length > 0) throw refuse(`Checksum algorithms [${forbidden.join(', ')}] forbidden for this Pulp instance.`);
   if (claims.size !== undefined && claims.size !== upload.size) throw refuse('The size did not match actual size of file.');
-  for (const name of CHECKSUMS) {
+  for (const name of CHECKSUM_NAMES) {
     const claim = claims[name];
     if (claim && claim !== (await upload.checksum(name))) throw refuse(`The ${name} checksum did not match.`);
   }

@@ -45,8 +45,8 @@ export async function startHeartbeat(
   options: {
     readonly name?: string | undefined;
     readonly onBeat?: () => Promise<void>;
-    readonly atWork?: () => readonly string[];
-  } = {},
+    readonly atWork: () => readonly string[];
+  },
 ): Promise<Heartbeat> {
   const { db, log } = services;
   const id = v7();
@@ -71,7 +71,7 @@ export async function startHeartbeat(
       await beat();
       if (missed) log.info({ name }, 'heartbeat is back');
       missed = false;
-      await giveAwayUnknown(services, { id, name, atWork: options.atWork?.() ?? [] });
+      await giveAwayUnknown(services, { id, name, atWork: options.atWork() });
       await options.onBeat?.();
     } catch (error) {
       if (!missed) log.warn({ err: error, name }, 'heartbeat does not reach the database; trying again');

@@ -1,13 +1,7 @@
 import { checksumError } from '../../../download/resume.ts';
-import type {
-  ChecksumName,
-  Downloaded,
-  DownloadTarget,
-  SmallResponse,
-  Upstream,
-  UpstreamStream,
-} from '../../../download/upstream.ts';
+import type { Downloaded, DownloadTarget, SmallResponse, Upstream, UpstreamStream } from '../../../download/upstream.ts';
 import { publicUrl, UpstreamError } from '../../../download/upstream-error.ts';
+import type { ChecksumName } from '../../../lib/checksums.ts';
 import { algorithmOf, type Digest, digestOf, hexOf, parseDigest } from '../../../lib/digest.ts';
 import { type Descriptor, hasDigest, MAX_MANIFEST_BYTES, type Manifest, parseManifest } from './manifest.ts';
 import { MANIFEST_ACCEPT } from './media-types.ts';

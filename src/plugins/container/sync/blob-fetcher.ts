@@ -1,9 +1,8 @@
-import { hash } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
-import { type BatchedLookup, batchedLookup, type StoredFile } from '../../../core/plugin-api.ts';
-import type { ChecksumName } from '../../../download/upstream.ts';
+import { type BatchedLookup, batchedLookup, type StoredFile, storedFile } from '../../../core/plugin-api.ts';
 import type { Progress } from '../../../kit/define-task.ts';
 import type { Services } from '../../../kit/services.ts';
+import { type ChecksumName, checksumsOf } from '../../../lib/checksums.ts';
 import type { Digest } from '../../../lib/digest.ts';
 import type { HeldBytes } from '../../../lib/held-bytes.ts';
 import { artifactKey } from '../../../storage/layout.ts';
@@ -114,11 +113,7 @@ export class BlobFetcher {
   async #fetchSmall(blob: BlobDescriptor): Promise<{ file: StoredFile; bytes: Buffer }> {
     const { registry, services, held, signal } = this.#options;
     const bytes = await registry.blob(blob, signal);
-    const checksum = (name: ChecksumName) => [name, hash(name, bytes)] as const;
-    const file: StoredFile = {
-      size: bytes.length,
-      checksums: { ...Object.fromEntries(this.#checksums.map(checksum)), sha256: hash('sha256', bytes) },
-    };
+    const file = storedFile(bytes.length, checksumsOf(this.#checksums, bytes));
     held.add(bytes.length);
     try {
       await services.storage.putSmall([{ key: artifactKey(file.checksums.sha256), body: bytes }]);
@@ -133,10 +128,9 @@ export class BlobFetcher {
     const target = await services.storage.create();
     try {
       const { size, checksums } = await registry.downloadBlob(blob, target, this.#checksums, signal);
-      const { sha256 } = checksums;
-      if (sha256 === undefined) throw new Error(`blob ${blob.digest} was downloaded without its sha256`);
-      await target.commit(artifactKey(sha256));
-      return { file: { size, checksums: { ...checksums, sha256 } }, bytes: undefined };
+      const file = storedFile(size, checksums);
+      await target.commit(artifactKey(file.checksums.sha256));
+      return { file, bytes: undefined };
     } catch (error) {
       await target.abort();
       throw error;

@@ -45,8 +45,11 @@ export class ContentSaver {
     return this.#db.transaction(async (tx) => {
       const files = declared.flatMap(({ file }) => file ?? []);
       const artifacts = await saveArtifacts(tx, this.#domainId, files);
-      const artifactOf = (file: StoredFile | undefined) => (file && artifacts.get(file.checksums.sha256)) ?? null;
-      const rows = declared.map(({ checksum, typ, file }) => ({ checksum, typ, artifact_id: artifactOf(file) }));
+      const rows = declared.map(({ checksum, typ, file }) => ({
+        checksum,
+        typ,
+        artifact_id: file ? artifactOf(artifacts, file) : null,
+      }));
       const ids = await saveContent(tx, this.#domainId, OBJECTS, rows);
       const links = rows.flatMap(({ artifact_id }, index) =>
         artifact_id === null ? [] : [{ content_id: ids[index] as string, artifact_id }],
@@ -85,8 +88,7 @@ export class ContentSaver {
       const files = batch.map(({ file }) => file);
       const artifacts = await saveArtifacts(tx, this.#domainId, files);
       const rows = batch.map(({ checksum, timestamp, version, file }) => {
-        const artifact_id = artifacts.get(file.checksums.sha256);
-        if (artifact_id === undefined) throw new Error(`the artifact of commit ${checksum} went while it was saved`);
+        const artifact_id = artifactOf(artifacts, file);
         return { checksum, parent_commit_id: null, timestamp, version: version ?? null, artifact_id };
       });
       const ids = await saveContent(tx, this.#domainId, COMMITS, rows);
@@ -147,7 +149,7 @@ export class ContentSaver {
       const rows = refs.map(({ name, commit, file }) => ({
         name,
         commit_id: commit,
-        artifact_id: artifacts.get(file.checksums.sha256) ?? null,
+        artifact_id: artifactOf(artifacts, file),
       }));
       return saveContent(tx, this.#domainId, REFS, rows);
     });
@@ -159,4 +161,10 @@ export class ContentSaver {
       insert into remote_content (content_id, remote_id)
       select t.id, ${this.#remoteId}::uuid from unnest(${ids}::uuid[]) as t(id) order by t.id on conflict do nothing`);
   }
+}
+
+function artifactOf(artifacts: ReadonlyMap<string, string>, { checksums: { sha256 } }: StoredFile): string {
+  const id = artifacts.get(sha256);
+  if (id === undefined) throw new Error(`the artifact ${sha256} went while it was saved`);
+  return id;
 }

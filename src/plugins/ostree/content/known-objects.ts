@@ -24,8 +24,6 @@ export interface KnownObject {
 export interface KnownCommit {
   readonly id: string;
   readonly file: string | null;
-  /** Null where it has none, or where the parent is not known. */
-  readonly parent: Checksum | null;
 }
 
 /** A file of the domain that is kept under its path. */
@@ -60,12 +58,11 @@ export async function findCommits(
   checksums: readonly Checksum[],
 ): Promise<ReadonlyMap<Checksum, KnownCommit>> {
   const rows = await db.query<KnownCommit & { readonly checksum: Checksum }>(sql`
-    select k.id, k.checksum, a.file, p.checksum as parent
+    select k.id, k.checksum, a.file
     from ostree_commit k join content c on c.id = k.id left join artifact a on a.id = c.artifact_id
-    left join ostree_commit p on p.id = k.parent_commit_id
     where k.domain_id = ${domainId}::uuid and k.checksum = any(${checksums}::text[])`);
   await touch(db, rows);
-  return new Map(rows.map(({ id, file, parent, checksum }) => [checksum, { id, file, parent }]));
+  return new Map(rows.map(({ id, file, checksum }) => [checksum, { id, file }]));
 }
 
 /** The known file with this path and sha256; orphan cleanup spares it for a while. */

@@ -21,8 +21,8 @@ export interface StartingPoint {
 /** A modification, worked out. */
 export interface Modification {
   readonly change: VersionChange;
-  /** What the added commits consist of: added too. */
-  readonly objects: ContentSelection;
+  /** Added too, with all that they consist of. */
+  readonly commits: readonly string[];
   /** What is there before anything is added. */
   readonly kept: ContentSelection;
 }
@@ -41,14 +41,13 @@ const without = (selection: ContentSelection, removed: ContentSelection): Conten
 export async function modificationOf(db: Queryable, start: StartingPoint, asked: ModifyArgs): Promise<Modification> {
   const added = await unitsOf(db, asked.add);
   const commits = [...new Set([...added.commits, ...added.named])];
-  const add = contentIds([...new Set([...added.ids, ...commits])]);
-  const objects = objectsOf(commits);
-  if (asked.remove === '*') return { change: { add, mirror: true }, objects, kept: contentIds([]) };
+  const add = contentIds(added.ids);
+  if (asked.remove === '*') return { change: { add, mirror: true }, commits, kept: contentIds([]) };
   const remove = await removalOf(db, start, await unitsOf(db, asked.remove), added);
   const kept = without(presentIn(start), remove);
   return start.latest
-    ? { change: { add, remove }, objects, kept }
-    : { change: { add: anyOf([without(kept, replacedBy(asked.add)), add]), mirror: true }, objects, kept };
+    ? { change: { add, remove }, commits, kept }
+    : { change: { add: anyOf([without(kept, replacedBy(asked.add)), add]), mirror: true }, commits, kept };
 }
 
 /** Units that a client names, apart: objects are left out. */
@@ -73,9 +72,6 @@ async function unitsOf(db: Queryable, ids: readonly string[]): Promise<Units> {
     named: refs.map((row) => row.commit_id as string),
   };
 }
-
-const objectsOf = (commits: readonly string[]): ContentSelection =>
-  sql`select o.object_id as id from ostree_commit_object o where o.commit_id = any(${commits}::uuid[])`;
 
 /** What the commits consist of and none of the others does. */
 const objectsOfOnly = (commits: readonly string[], others: readonly string[]): ContentSelection => sql`

@@ -1,12 +1,7 @@
-import {
-  anyOf,
-  type ContentSelection,
-  type PublishedVersion,
-  publishVersion,
-  type VersionChange,
-} from '../../../core/plugin-api.ts';
+import { anyOf, contentIds, type PublishedVersion, publishVersion, type VersionChange } from '../../../core/plugin-api.ts';
 import type { TaskContext } from '../../../kit/define-task.ts';
 import { comingVersion, withUnits } from './coming-version.ts';
+import { objectsOf } from './commit-objects.ts';
 import { UNIQUE_IN_VERSION } from './content-tables.ts';
 import { saveFiles } from './file-saver.ts';
 import { madeFiles, SUMMARY, SUMMARY_SIGNATURE, type UpstreamSummary } from './made-files.ts';
@@ -15,8 +10,8 @@ import { storeBytes } from './stored-bytes.ts';
 export interface OstreePublication {
   readonly repository_id: string;
   readonly change: VersionChange;
-  /** Objects to add too: many, and nothing that is made here depends on them. */
-  readonly objects?: ContentSelection | undefined;
+  /** Commits to add, with all that they consist of. */
+  readonly commits?: readonly string[];
   /** The version that this one was built from, where the client named one. */
   readonly base_version_id?: string;
   /** Kept, with its signature, where it tells of the refs and deltas that the version will hold. */
@@ -35,7 +30,8 @@ export async function publishOstreeVersion(
   publication: OstreePublication,
 ): Promise<PublishedVersion | undefined> {
   const { services, task } = context;
-  const { repository_id, base_version_id, change, objects, upstream } = publication;
+  const { repository_id, base_version_id, commits = [], upstream } = publication;
+  const change = { ...publication.change, add: anyOf([contentIds(commits), publication.change.add ?? contentIds([])]) };
   const lastModified = publication.last_modified ?? Math.floor(services.clock().getTime() / 1000);
   const coming = await comingVersion(services.db, repository_id, change, [SUMMARY, SUMMARY_SIGNATURE]);
   const made = await madeFiles(coming, { upstream, lastModified }, services);
@@ -48,7 +44,8 @@ export async function publishOstreeVersion(
   const whole = withUnits(change, [...present], drop);
   return publishVersion(services, context, {
     repository_id,
-    change: objects ? { ...whole, add: anyOf([whole.add, objects]) } : whole,
+    // Objects come last: they are many, and nothing that is made here depends on them.
+    change: commits.length === 0 ? whole : { ...whole, add: anyOf([whole.add, objectsOf(commits)]) },
     unique: UNIQUE_IN_VERSION,
     ...(base_version_id === undefined ? {} : { base_version_id }),
   });

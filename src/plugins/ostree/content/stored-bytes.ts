@@ -1,15 +1,13 @@
-import { hash } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
-import type { StoredFile } from '../../../core/plugin-api.ts';
+import { type StoredFile, storedFile } from '../../../core/plugin-api.ts';
 import type { Services } from '../../../kit/services.ts';
+import { checksumsOf } from '../../../lib/checksums.ts';
 import { artifactKey } from '../../../storage/layout.ts';
 import { MissingFileError } from '../../../storage/storage.ts';
 
 /** The file that these bytes make, with the checksums that this installation wants. Nothing is stored yet. */
-export function fileOf(bytes: Buffer, { config }: Pick<Services, 'config'>): StoredFile {
-  const checksums = Object.fromEntries(config.PULP_ALLOWED_CONTENT_CHECKSUMS.map((name) => [name, hash(name, bytes)]));
-  return { size: bytes.length, checksums: { ...checksums, sha256: hash('sha256', bytes) } };
-}
+const fileOf = (bytes: Buffer, { config }: Pick<Services, 'config'>): StoredFile =>
+  storedFile(bytes.length, checksumsOf(config.PULP_ALLOWED_CONTENT_CHECKSUMS, bytes));
 
 /** Stores bytes; durable when this resolves. */
 export async function storeBytes(bytes: Buffer, services: Pick<Services, 'config' | 'storage'>): Promise<StoredFile> {

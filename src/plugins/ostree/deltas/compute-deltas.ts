@@ -1,13 +1,12 @@
-import { createHash } from 'node:crypto';
 import { createReadStream, type Stats } from 'node:fs';
 import { lstat, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { StoredFile } from '../../../core/plugin-api.ts';
+import { type StoredFile, storedFile } from '../../../core/plugin-api.ts';
 import type { Database } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
-import type { ChecksumName } from '../../../download/upstream.ts';
 import type { TaskContext } from '../../../kit/define-task.ts';
 import type { Services } from '../../../kit/services.ts';
+import { RunningChecksums } from '../../../lib/checksums.ts';
 import { codeOf } from '../../../storage/full-disk.ts';
 import { artifactKey } from '../../../storage/layout.ts';
 import { ProcessFolder } from '../../../storage/process-folder.ts';
@@ -169,20 +168,19 @@ async function storePart(
   signal: AbortSignal,
 ): Promise<StoredFile> {
   if ((await made(source, path)).size !== size) refuse(path, 'it is not what its superblock says');
-  const names = new Set<ChecksumName>(['sha256', ...config.PULP_ALLOWED_CONTENT_CHECKSUMS]);
-  const hashes = [...names].map((name) => [name, createHash(name)] as const);
+  const running = new RunningChecksums(config.PULP_ALLOWED_CONTENT_CHECKSUMS);
   const pending = await storage.create();
   try {
     let read = 0;
     for await (const chunk of createReadStream(source, { signal }) as AsyncIterable<Buffer>) {
-      for (const [, hash] of hashes) hash.update(chunk);
+      running.update(chunk);
       read += chunk.length;
       await pending.write(chunk);
     }
-    const checksums = Object.fromEntries(hashes.map(([name, hash]) => [name, hash.digest('hex')]));
-    if (read !== size || checksums.sha256 !== checksum) refuse(path, 'it is not what its superblock says');
+    const file = storedFile(read, running.finish());
+    if (read !== size || file.checksums.sha256 !== checksum) refuse(path, 'it is not what its superblock says');
     await pending.commit(artifactKey(checksum));
-    return { size, checksums: { ...checksums, sha256: checksum } };
+    return file;
   } catch (error) {
     await pending.abort();
     throw error;

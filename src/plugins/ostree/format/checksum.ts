@@ -19,6 +19,12 @@ export const parseChecksum = (text: string): Checksum | undefined => (isChecksum
 /** The sha256 of bytes held whole: the checksum of a commit, a dirtree and a dirmeta. Not that of a file: see filez.ts. */
 export const checksumOf = (bytes: Uint8Array): Checksum => hash('sha256', bytes) as Checksum;
 
+/** FormatError, naming `subject`, where the sha256 of bytes is another one. */
+export function checkBytes(bytes: Uint8Array, expected: Checksum, subject: Subject): void {
+  const actual = checksumOf(bytes);
+  if (actual !== expected) refuse(subject, `its bytes have the checksum ${actual}, not ${expected}`);
+}
+
 /** The checksum that 32 bytes are; FormatError, naming `subject` and `what`, where they are not 32. */
 export function checksumFromBytes(bytes: Buffer, subject: Subject, what: string): Checksum {
   if (bytes.length !== BYTES) refuse(subject, `${what} is ${bytes.length} bytes long, not ${BYTES}`);

@@ -1,7 +1,7 @@
 import { refuse } from './format-error.ts';
 
-/** Characters of a config file; a real one has 200. */
-const MAX_CONFIG_LENGTH = 1024 * 1024;
+/** Characters, and bytes, of a config file; a real one has 200. */
+export const MAX_CONFIG_LENGTH = 1024 * 1024;
 const SUBJECT = 'config';
 const ARCHIVE_MODES = ['archive', 'archive-z2'];
 

@@ -1,7 +1,5 @@
-import { hash } from 'node:crypto';
 import { provenStream } from '../../../download/proof.ts';
 import type {
-  ChecksumName,
   Downloaded,
   DownloadTarget,
   ProvenBody,
@@ -11,22 +9,22 @@ import type {
   Upstream,
 } from '../../../download/upstream.ts';
 import { publicUrl, UpstreamError } from '../../../download/upstream-error.ts';
+import type { ChecksumName } from '../../../lib/checksums.ts';
 import type { Digest } from '../../../lib/digest.ts';
 import type { StreamCheck } from '../../../lib/verified-stream.ts';
 import { siblingModule } from '../../../lib/worker-entry.ts';
-import { type Checksum, parseChecksum } from './checksum.ts';
+import { type Checksum, checkBytes, parseChecksum } from './checksum.ts';
+import { MAX_CONFIG_LENGTH } from './config.ts';
 import { FormatError } from './format-error.ts';
 import { MAX_METADATA_BYTES, type MetadataType, ObjectType, objectPath } from './object.ts';
 import { check } from './object-proof.ts';
-import { isRefName } from './ref-name.ts';
+import { isRefName, MAX_REF_BYTES } from './ref-name.ts';
 import { MAX_SUMMARY_BYTES } from './summary.ts';
 
 /** Up to this size, compressed, a file object is held; a larger one flows into a file of its own. */
 export const MAX_HELD_BYTES = 256 * 1024;
 /** The module that proves objects, in the threads that fetch them. */
 const PROOF = siblingModule(import.meta.url, 'object-proof');
-const MAX_CONFIG_BYTES = 1024 * 1024;
-const MAX_REF_BYTES = 4096;
 /** How servers say that there is no such file: object stores that may not be listed answer 403. */
 const ABSENT = [403, 404, 410];
 
@@ -73,9 +71,9 @@ export interface OstreeClient {
   close(): Promise<void>;
 }
 
-/** `checksums`: what to compute of each file beside sha256. */
+/** `checksums`: what to compute of each file. */
 export const openOstree = (upstream: Upstream, checksums: readonly ChecksumName[]): OstreeClient =>
-  new UpstreamRepository(upstream, [...new Set<ChecksumName>(['sha256', ...checksums])]);
+  new UpstreamRepository(upstream, checksums);
 
 /** The URL of a file of the repository that a remote's URL names, with a slash at its end or without. */
 export const fileUrl = (repository: URL, path: string): string =>
@@ -112,7 +110,7 @@ class UpstreamRepository implements OstreeClient {
   }
 
   config(signal?: AbortSignal): Promise<Buffer> {
-    return this.#required({ path: 'config', maxBytes: MAX_CONFIG_BYTES, signal });
+    return this.#required({ path: 'config', maxBytes: MAX_CONFIG_LENGTH, signal });
   }
 
   summary(signal?: AbortSignal): Promise<Buffer | undefined> {
@@ -166,11 +164,7 @@ class UpstreamRepository implements OstreeClient {
   }
 
   provenSmall(path: string, sha256: Checksum, signal?: AbortSignal): Promise<Buffer> {
-    const verify = (bytes: Buffer): void => {
-      const actual = hash('sha256', bytes);
-      if (actual !== sha256) throw new FormatError(`${path}: its bytes have the checksum ${actual}, not ${sha256}`);
-    };
-    return this.#required({ path, maxBytes: MAX_METADATA_BYTES, verify, signal });
+    return this.#required({ path, maxBytes: MAX_METADATA_BYTES, verify: (bytes) => checkBytes(bytes, sha256, path), signal });
   }
 
   download(path: string, sha256: Checksum, size: number, file: DownloadTarget, signal?: AbortSignal): Promise<Downloaded> {

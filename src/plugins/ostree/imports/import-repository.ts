@@ -3,10 +3,10 @@ import { sql } from '../../../db/sql.ts';
 import type { Progress, TaskContext } from '../../../kit/define-task.ts';
 import { ContentSaver } from '../content/content-saver.ts';
 import { publishOstreeVersion } from '../content/publish-version.ts';
-import { storeBytes } from '../content/stored-bytes.ts';
+import { saveRefs } from '../content/ref-saver.ts';
 import { computeDeltas, computesDeltas, deltasTo } from '../deltas/compute-deltas.ts';
 import type { SelectedRef } from '../sync/commit-chains.ts';
-import { type ImportedCommits, importCommitsOf } from './imported-commits.ts';
+import { importCommitsOf } from './imported-commits.ts';
 import { type ImportedFiles, importFiles } from './imported-files.ts';
 import { TarRepository } from './tar-repository.ts';
 
@@ -114,8 +114,9 @@ async function readTar(source: ImportSource, kind: ImportKind, context: TaskCont
     const files = await importFiles({ tar, config, refs, commits, ...source, replacesConfig: kind.replacesConfig }, context);
     const wanted = (await computesDeltas(services.db, source.repository_id)) ? deltasTo(refs, commits.parents) : [];
     const deltas = await computeDeltas(context, source.repository_id, wanted, files.units);
+    const savedRefs = await saveRefs(new ContentSaver(services.db, context.task.domain_id), refs, commits.ids, services);
     return {
-      units: [...(await saveRefs(refs, commits, context)), ...files.units, ...deltas],
+      units: [...savedRefs, ...files.units, ...deltas],
       commits: [...commits.ids.values(), ...commits.before],
       summary: files.summary,
     };
@@ -131,19 +132,6 @@ async function findTar({ artifact_id }: ImportSource, { services: { db } }: Task
   return found.file;
 }
 
-async function saveRefs(
-  refs: readonly SelectedRef[],
-  { ids }: ImportedCommits,
-  { services, task }: TaskContext,
-): Promise<string[]> {
-  const rows = refs.map(async ({ name, commit }) => ({
-    name,
-    commit: ids.get(commit) as string,
-    file: await storeBytes(Buffer.from(`${commit}\n`), services),
-  }));
-  return new ContentSaver(services.db, task.domain_id).refs(await Promise.all(rows));
-}
-
 async function publish(
   repository_id: string,
   { units, commits, summary }: Imported,
@@ -151,11 +139,10 @@ async function publish(
   context: TaskContext,
 ): Promise<unknown> {
   const { db, catalog } = context.services;
-  const objects = sql`select co.object_id as id from ostree_commit_object co where co.commit_id = any(${commits}::uuid[])`;
   const version = await publishOstreeVersion(context, {
     repository_id,
-    change: { add: contentIds([...units, ...commits]) },
-    objects,
+    change: { add: contentIds(units) },
+    commits,
     upstream: summary,
   });
   association.increment(version?.added ?? 0);

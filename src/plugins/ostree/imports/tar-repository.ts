@@ -1,22 +1,19 @@
-import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
-import type { ChecksumName, Downloaded, DownloadTarget } from '../../../download/upstream.ts';
+import type { Downloaded, DownloadTarget } from '../../../download/upstream.ts';
 import type { Services } from '../../../kit/services.ts';
+import { checksumsOf, RunningChecksums } from '../../../lib/checksums.ts';
 import type { PendingFile } from '../../../storage/storage.ts';
-import { fileOf } from '../content/stored-bytes.ts';
-import { type Checksum, checksumOf, parseChecksum } from '../format/checksum.ts';
+import { type Checksum, checkBytes, parseChecksum } from '../format/checksum.ts';
 import { type Commit, parseCommit } from '../format/commit.ts';
-import { parseRepoConfig } from '../format/config.ts';
+import { MAX_CONFIG_LENGTH, parseRepoConfig } from '../format/config.ts';
 import { filezVerifier, inflatesInHand, verifyFilez } from '../format/filez.ts';
 import { refuse } from '../format/format-error.ts';
 import { MAX_METADATA_BYTES, type MetadataType, ObjectType, objectName, objectPath, verifyMetadata } from '../format/object.ts';
 import { type FetchedBytes, type FetchedFile, MAX_HELD_BYTES, type OstreeClient } from '../format/ostree-client.ts';
-import { isRefName } from '../format/ref-name.ts';
+import { isRefName, MAX_REF_BYTES } from '../format/ref-name.ts';
 import { MAX_SUMMARY_BYTES } from '../format/summary.ts';
 import { insidePath, tarReader } from './tar-stream.ts';
 
-const MAX_CONFIG_BYTES = 1024 * 1024;
-const MAX_REF_BYTES = 4096;
 const CHUNK_BYTES = 256 * 1024;
 const REFS = 'refs/heads/';
 /** What of a repository's folder is content: the rest is locks, caches and unfinished files. */
@@ -104,7 +101,7 @@ export class TarRepository implements OstreeClient {
   }
 
   config(): Promise<Buffer> {
-    return this.#required('config', MAX_CONFIG_BYTES);
+    return this.#required('config', MAX_CONFIG_LENGTH);
   }
 
   summary(): Promise<Buffer | undefined> {
@@ -155,8 +152,7 @@ export class TarRepository implements OstreeClient {
 
   async provenSmall(path: string, sha256: Checksum): Promise<Buffer> {
     const bytes = await this.#required(path, MAX_METADATA_BYTES);
-    const actual = checksumOf(bytes);
-    if (actual !== sha256) refuse(path, `its bytes have the checksum ${actual}, not ${sha256}`);
+    checkBytes(bytes, sha256, path);
     return bytes;
   }
 
@@ -208,7 +204,7 @@ export class TarRepository implements OstreeClient {
   }
 
   #hashed(bytes: Buffer): FetchedBytes {
-    return { bytes, checksums: fileOf(bytes, this.#services).checksums };
+    return { bytes, checksums: checksumsOf(this.#services.config.PULP_ALLOWED_CONTENT_CHECKSUMS, bytes) };
   }
 
   async #copyVerified(place: Place, checksum: Checksum, target: DownloadTarget, signal?: AbortSignal): Promise<Downloaded> {
@@ -228,17 +224,16 @@ export class TarRepository implements OstreeClient {
     check: ((chunk: Buffer) => Promise<void>) | undefined,
     signal: AbortSignal | undefined,
   ): Promise<Downloaded> {
-    const names = new Set<ChecksumName>(['sha256', ...this.#services.config.PULP_ALLOWED_CONTENT_CHECKSUMS]);
-    const hashes = [...names].map((name) => ({ name, hash: createHash(name) }));
+    const running = new RunningChecksums(this.#services.config.PULP_ALLOWED_CONTENT_CHECKSUMS);
     for (let at = 0; at < size; ) {
       signal?.throwIfAborted();
       const chunk = await this.#readPlace({ start: start + at, size: Math.min(CHUNK_BYTES, size - at) });
-      for (const { hash } of hashes) hash.update(chunk);
+      running.update(chunk);
       await check?.(chunk);
       await target.write(chunk);
       at += chunk.length;
     }
-    return { size, checksums: Object.fromEntries(hashes.map(({ name, hash }) => [name, hash.digest('hex')])) };
+    return { size, checksums: running.finish() };
   }
 }
 

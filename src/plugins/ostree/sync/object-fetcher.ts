@@ -1,5 +1,4 @@
-import { type BatchedLookup, batchedLookup, type StoredFile } from '../../../core/plugin-api.ts';
-import type { Downloaded } from '../../../download/upstream.ts';
+import { type BatchedLookup, batchedLookup, type StoredFile, storedFile } from '../../../core/plugin-api.ts';
 import type { Progress } from '../../../kit/define-task.ts';
 import type { Services } from '../../../kit/services.ts';
 import { HeldBytes } from '../../../lib/held-bytes.ts';
@@ -163,7 +162,7 @@ export class ObjectFetcher {
     try {
       const fetched = await client.file(checksum, target, signal);
       if (fetched.bytes) return await this.#store(fetched);
-      const file = storedFile(fetched);
+      const file = storedFile(fetched.size, fetched.checksums);
       await pending?.commit(artifactKey(file.checksums.sha256));
       return file;
     } catch (error) {
@@ -173,7 +172,7 @@ export class ObjectFetcher {
   }
 
   async #store({ bytes, checksums }: FetchedBytes): Promise<StoredFile> {
-    const file = storedFile({ size: bytes.length, checksums });
+    const file = storedFile(bytes.length, checksums);
     this.#held.add(bytes.length);
     try {
       await this.#options.services.storage.putSmall([{ key: artifactKey(file.checksums.sha256), body: bytes }]);
@@ -182,10 +181,4 @@ export class ObjectFetcher {
     }
     return file;
   }
-}
-
-function storedFile({ size, checksums }: Downloaded): StoredFile {
-  const { sha256 } = checksums;
-  if (sha256 === undefined) throw new Error('a file was fetched without its sha256');
-  return { size, checksums: { ...checksums, sha256 } };
 }

@@ -1,5 +1,4 @@
 import { contentIds, remoteUpstream, syncedVersion } from '../../../core/plugin-api.ts';
-import { sql } from '../../../db/sql.ts';
 import type { Progress, TaskContext } from '../../../kit/define-task.ts';
 import { publishOstreeVersion } from '../content/publish-version.ts';
 import { openOstree } from '../format/ostree-client.ts';
@@ -44,11 +43,10 @@ async function publish(
   association: Progress,
   context: TaskContext,
 ): Promise<unknown> {
-  const objects = sql`select co.object_id as id from ostree_commit_object co where co.commit_id = any(${commits}::uuid[])`;
   const version = await publishOstreeVersion(context, {
     repository_id,
-    change: { add: contentIds([...units, ...commits]), mirror },
-    objects,
+    change: { add: contentIds(units), mirror },
+    commits,
     upstream: summary,
     last_modified: summary?.summary.lastModified,
   });

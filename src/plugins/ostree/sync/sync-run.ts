@@ -1,7 +1,7 @@
 import type { Progress, TaskContext } from '../../../kit/define-task.ts';
 import { ContentSaver, type DeclaredCommit } from '../content/content-saver.ts';
 import { findMissing } from '../content/known-objects.ts';
-import { storeBytes } from '../content/stored-bytes.ts';
+import { saveRefs } from '../content/ref-saver.ts';
 import { computeDeltas, computesDeltas, deltasTo, type WantedDelta } from '../deltas/compute-deltas.ts';
 import type { Checksum } from '../format/checksum.ts';
 import type { OstreeClient } from '../format/ostree-client.ts';
@@ -69,7 +69,7 @@ export class SyncRun {
       onFetched: () => downloads.increment(),
       signal: this.#signal,
     });
-    const refs = await this.#refs(upstream.refs, commits);
+    const refs = await saveRefs(this.#saver, upstream.refs, commits, context.services);
     const units = [...refs, ...files];
     const deltas = await computeDeltas(context, repositoryId, await this.#wantedDeltas(upstream.refs, chained), units);
     return { units: [...units, ...deltas], commits: [...commits.values()], summary: upstream.summary };
@@ -145,16 +145,6 @@ export class SyncRun {
     await this.#saver.remember(commits);
     const missing = await findMissing(db, commits, remote.policy === 'immediate');
     for (const { checksum, typ } of missing) fetcher.object(checksum, typ);
-  }
-
-  async #refs(refs: readonly SelectedRef[], commits: ReadonlyMap<Checksum, string>): Promise<string[]> {
-    const { services } = this.#options.context;
-    const rows = refs.map(async ({ name, commit }) => {
-      const id = commits.get(commit);
-      if (id === undefined) throw new Error(`the ref ${name} is to be saved before its commit`);
-      return { name, commit: id, file: await storeBytes(Buffer.from(`${commit}\n`), services) };
-    });
-    return this.#saver.refs(await Promise.all(rows));
   }
 
   /** Runs a stage: its error, but no abort, is what its report shows, and ends all else. */

@@ -15,12 +15,12 @@ export const modifyContent = defineTask({
 
 async function modify(asked: ModifyArgs, context: TaskContext): Promise<null> {
   const { db } = context.services;
-  const { change, objects, kept } = await modificationOf(db, await startingPoint(asked, context), asked);
+  const { change, commits, kept } = await modificationOf(db, await startingPoint(asked, context), asked);
   if (!asked.overwrite) await refuseOverwrite(db, asked.add, kept, UNIQUE_IN_VERSION);
   const version = await publishOstreeVersion(context, {
     repository_id: asked.repository_id,
     change,
-    objects,
+    commits,
     ...(asked.base_version_id === null ? {} : { base_version_id: asked.base_version_id }),
   });
   if (version) noteVersion(context, { pulpType: 'ostree.ostree', repository_id: asked.repository_id }, version);
