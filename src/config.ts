@@ -63,6 +63,10 @@ export const settings = {
   PULP_ORPHAN_PROTECTION_TIME: count(1440, 0).meta({
     description: 'Minutes for which content without a repository is spared by orphan cleanup.',
   }),
+  DECKLE_ORPHAN_CLEANUP: flag.default(true).meta({
+    description:
+      'Clean orphans up by itself, each time after as many minutes as `PULP_ORPHAN_PROTECTION_TIME` says; where that is 0, never.',
+  }),
   PULP_ALLOWED_CONTENT_CHECKSUMS: list
     .pipe(z.array(z.enum(CHECKSUM_NAMES)))
     .default(['sha256'])

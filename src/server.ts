@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { ADMIN } from './core/bootstrap.ts';
 import { startHeartbeat } from './core/tasks/heartbeat.ts';
+import { keepSchedules } from './core/tasks/schedules.ts';
 import { startSweeper } from './core/tasks/sweeper.ts';
 import { prepareDataFolder } from './data-folder.ts';
 import { createApp } from './http/app.ts';
@@ -38,6 +39,7 @@ export async function startServer(config: Config, log: Logger): Promise<Server> 
   prepareDataFolder(config.DATA_DIR);
   const services = await openServices(config, log);
   try {
+    await keepSchedules(services);
     const app = await createApp(services);
     const url = await app.listen({ host: config.HOST, port: config.PORT });
     // What runs inside a request is over before it would be given away.

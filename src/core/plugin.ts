@@ -12,6 +12,8 @@ import { repositoryVersions } from './repositories/version-resource.ts';
 import { statusOperations } from './status/operations.ts';
 import { purgeTasks } from './tasks/purge.ts';
 import { task } from './tasks/resource.ts';
+import { taskSchedule } from './tasks/schedule-resource.ts';
+import { taskGroup } from './tasks/task-group-resource.ts';
 import { worker } from './workers/resource.ts';
 
 /** What every plugin shares, in the form of a plugin. */
@@ -29,6 +31,8 @@ export const corePlugin = definePlugin({
     genericRepository,
     repositoryVersions,
     task,
+    taskGroup,
+    taskSchedule,
     worker,
   ],
   tasks: [...generalTasks, deleteVersion, purgeTasks],

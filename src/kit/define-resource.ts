@@ -158,6 +158,8 @@ export interface Resource {
   readonly reduced?: Readonly<Record<string, readonly string[]>>;
   /** Filters `pulp_id__in` too; false where the id is no UUID of the path. */
   readonly byId?: false;
+  /** The list has pages and nothing else: filters, `ordering` and `q` are ignored, whatever they say. */
+  readonly unfiltered?: true;
   /** pulp_type of the content whose units it lists: `container.blob`. */
   readonly contentType?: string;
   /** For filters `repository_version=` and the like that count known totals instead of rows. */

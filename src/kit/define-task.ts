@@ -55,6 +55,8 @@ export interface DispatchOptions {
   readonly domain_id: string;
   readonly user_id: number | null;
   readonly correlation_id: string;
+  /** The task group that the task belongs to. */
+  readonly task_group_id?: string;
 }
 
 /** Writes a task and its reservations, wakes a worker if it can run, runs it in place if it is immediate and free. */

@@ -45,6 +45,8 @@ export interface Filter {
   readonly slow?: true;
   /** Several values are given by repeating the parameter, not by a comma list. */
   readonly repeated?: true;
+  /** An empty value is refused by `where`; to others it is as if it were not there. */
+  readonly refusesEmpty?: true;
 }
 
 /** A value that a filter does not take: 400 with the message under the filter's name. */

@@ -20,13 +20,15 @@ function termCondition(term: string, column: Sql): Sql {
 }
 
 /** `pulp_label_select`: a conjunction of terms, `\,` for a comma in a value (spec: core, pulp_label_select). */
-export const labelFilter = (column = 'm.pulp_labels'): Filter =>
-  conditionFilter((selector) =>
+export const labelFilter = (column = 'm.pulp_labels'): Filter => ({
+  ...conditionFilter((selector) =>
     selector
       .split(/(?<!\\),/)
       .map((term) => termCondition(term.replaceAll('\\,', ','), raw(column)))
       .reduce((all, term) => sql`${all} and ${term}`),
-  );
+  ),
+  refusesEmpty: true,
+});
 
 /** `set_label/` and `unset_label/` on rows of a table that has pulp_labels. `documented`: the status that the contract names. */
 export function labelActions(table: string, permission: string, documented: 200 | 201 = 201): NonNullable<Resource['actions']> {

@@ -24,6 +24,7 @@ const PATTERN_TIMEOUT_MS = 5000;
 
 /** All filters of a resource, by parameter name: look-ups of its fields, its own, and those of every list. */
 export function filtersOf(resource: Resource): ReadonlyMap<string, Filter> {
+  if (resource.unfiltered) return new Map();
   const filters: Record<string, Filter> = {};
   for (const [name, field] of Object.entries(resource.fields)) {
     const lookups = field.lookups ?? [];
@@ -65,17 +66,17 @@ async function whereOf(
   const conditions: Sql[] = [];
   const narrowed: string[] = [];
   let slow = false;
-  for (const [name, values] of Object.entries(request.query)) {
+  for (const [name, values] of resource.unfiltered ? [] : Object.entries(request.query)) {
     if (CONTROLS.has(name) || Object.hasOwn(resource.reduced ?? {}, name)) continue;
     const filter = filters.get(name);
     if (!filter) throw new ValidationError({ errors: [`Invalid Filter: '${name}'`] });
     refuseNul(name, values);
-    if (asksNothing(name, values.at(-1))) continue;
+    if (asksNothing(filter, values.at(-1))) continue;
     slow ||= filter.slow === true;
     narrowed.push(name);
     conditions.push(await condition(name, filter, values, request));
   }
-  const q = lastOf(request.query, 'q');
+  const q = resource.unfiltered ? undefined : lastOf(request.query, 'q');
   if (q?.trim()) {
     refuseNul('q', [q]);
     narrowed.push('q');
@@ -88,8 +89,7 @@ async function whereOf(
 }
 
 /** A filter without a value is none, except those that refuse it (spec: core, shaping and filtering). */
-const asksNothing = (name: string, value = ''): boolean =>
-  value.trim() === '' && name !== 'repository_version' && name !== 'pulp_label_select';
+const asksNothing = (filter: Filter, value = ''): boolean => value.trim() === '' && !filter.refusesEmpty;
 
 const refuseNul = (name: string, values: readonly string[]): void => {
   if (values.some((value) => value.includes('\0') || !value.isWellFormed()))
@@ -105,7 +105,7 @@ async function expressionCondition(q: string, filters: ReadonlyMap<string, Filte
     if (expression.filter === 'ordering') throw refuse('An ordering filter cannot be used in complex filtering.');
     const filter = filters.get(expression.filter);
     if (!filter) throw refuse(`Filter '${expression.filter}' does not exist.`);
-    if (asksNothing(expression.filter, expression.value)) return sql`true`;
+    if (asksNothing(filter, expression.value)) return sql`true`;
     try {
       return await condition(expression.filter, filter, [expression.value], request);
     } catch (error) {
@@ -131,7 +131,7 @@ const pythonLike = (errors: Record<string, string[]>): string =>
     .join(', ')}}`;
 
 function orderOf(resource: Resource, request: ApiRequest): Sql {
-  const given = (lastOf(request.query, 'ordering') ?? '')
+  const given = (resource.unfiltered ? '' : (lastOf(request.query, 'ordering') ?? ''))
     .split(',')
     .map((name) => name.trim())
     .filter((name) => name !== '');

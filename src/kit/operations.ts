@@ -93,10 +93,14 @@ function listParameters(resource: Resource, filters: ReadonlyMap<string, Filter>
     ...(schema.type === 'array' ? { explode: repeated, style: 'form' } : {}),
   });
   const names = Object.keys(resource.ordering).flatMap((name) => [name, `-${name}`]);
-  return [
-    ...[...filters].map(([name, filter]) => array(name, filter.json, filter.repeated)),
+  const paging: Parameter[] = [
     { in: 'query', name: 'limit', schema: { type: 'integer' }, description: 'Size of a page; 100 by default.' },
     { in: 'query', name: 'offset', schema: { type: 'integer' }, description: 'Rows before the page.' },
+  ];
+  if (resource.unfiltered) return paging;
+  return [
+    ...[...filters].map(([name, filter]) => array(name, filter.json, filter.repeated)),
+    ...paging,
     array('ordering', { type: 'array', items: { type: 'string', enum: names } }),
     { in: 'query', name: 'q', schema: { type: 'string' }, description: 'Filters combined with NOT, AND and OR.' },
   ];

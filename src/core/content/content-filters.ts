@@ -83,7 +83,7 @@ const minutes = (value: string): number => {
 
 /** The filters of all content (spec: core, shaping and filtering). `m` is the content row. */
 export const CONTENT_FILTERS: Readonly<Record<string, Filter>> = {
-  repository_version: ofVersion((version) => sql`m.id in (${presentIn(version)})`),
+  repository_version: { ...ofVersion((version) => sql`m.id in (${presentIn(version)})`), refusesEmpty: true },
   repository_version_added: ofVersion(
     (version) =>
       sql`m.id in (select rc.content_id from repository_content rc where rc.repository_id = ${version.repository_id}::uuid and rc.version_added = ${version.number}::int)`,

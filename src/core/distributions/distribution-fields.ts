@@ -1,11 +1,11 @@
 import type { Queryable } from '../../db/database.ts';
 import { sql } from '../../db/sql.ts';
-import type { ApiRequest } from '../../kit/api.ts';
-import type { Columns, Field, Fields, ResolveInput, Row, Store } from '../../kit/define-resource.ts';
+import type { Columns, Field, Fields, ResolveInput, Resource, Row, Store } from '../../kit/define-resource.ts';
 import { ValidationError } from '../../kit/errors.ts';
-import { booleanFilter, conditionFilter, type Filter, FilterError, listFilter, NAME_LOOKUPS } from '../../kit/filters.ts';
+import { booleanFilter, conditionFilter, type Filter, listFilter, NAME_LOOKUPS } from '../../kit/filters.ts';
 import { labelFilter } from '../../kit/labels.ts';
-import { collectionOf, isUuid, prnOf } from '../../kit/names.ts';
+import { collectionOf, prnOf } from '../../kit/names.ts';
+import { relatedFilter, relatedListFilter } from '../../kit/reference-filters.ts';
 import { visibleRow } from '../../kit/references.ts';
 import { timeFields } from '../../kit/serialize.ts';
 import { type TableStoreOptions, tableStore } from '../../kit/store.ts';
@@ -155,11 +155,7 @@ export const DISTRIBUTION_ORDERING: Readonly<Record<string, string | null>> = {
   pulp_id: 'm.id',
 };
 
-const repositoryId = (value: string, request: ApiRequest): string => {
-  const located = request.services.catalog.locate(value);
-  if (!located || !isUuid(located.id)) throw new FilterError(`URI not valid: ${value}`);
-  return located.id;
-};
+const REPOSITORY = { label: 'repository', of: ({ kind }: Resource) => kind === 'repositories' };
 const like = (value: string): string => `%${value.replace(/[\\%_]/g, '\\$&')}%`;
 const servesContent = (id: string) => sql`exists (
   select 1 from repository_content rc where rc.content_id = ${id}::uuid and (
@@ -173,12 +169,8 @@ export const DISTRIBUTION_FILTERS: Readonly<Record<string, Filter>> = {
   base_path__in: listFilter((values) => sql`m.base_path = any(${values})`),
   // No distribution of these kinds serves checkpoints, so the column is a constant.
   checkpoint: booleanFilter('false'),
-  repository: conditionFilter((value, request) =>
-    value === 'null' ? sql`m.repository_id is null` : sql`m.repository_id = ${repositoryId(value, request)}::uuid`,
-  ),
-  repository__in: listFilter(
-    (values, request) => sql`m.repository_id = any(${values.map((value) => repositoryId(value, request))}::uuid[])`,
-  ),
+  repository: relatedFilter(REPOSITORY, (id) => sql`m.repository_id = ${id}::uuid`),
+  repository__in: relatedListFilter(REPOSITORY, (ids) => sql`m.repository_id = any(${ids}::uuid[])`),
   with_content: conditionFilter((value, request) => servesContent(contentId(value, request))),
   pulp_label_select: labelFilter(),
 };

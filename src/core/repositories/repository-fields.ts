@@ -2,12 +2,12 @@ import { v7 as uuid7 } from 'uuid';
 import type { Queryable } from '../../db/database.ts';
 import { insertRow } from '../../db/rows.ts';
 import { sql } from '../../db/sql.ts';
-import type { ApiRequest } from '../../kit/api.ts';
 import type { Columns, Field, Fields, Row, Store } from '../../kit/define-resource.ts';
 import { ValidationError } from '../../kit/errors.ts';
-import { conditionFilter, type Filter, FilterError, NAME_LOOKUPS, NUMBER_LOOKUPS } from '../../kit/filters.ts';
+import { conditionFilter, type Filter, NAME_LOOKUPS, NUMBER_LOOKUPS } from '../../kit/filters.ts';
 import { labelFilter } from '../../kit/labels.ts';
 import { collectionOf } from '../../kit/names.ts';
+import { relatedFilter } from '../../kit/reference-filters.ts';
 import { noMatch, visibleRow } from '../../kit/references.ts';
 import { timeFields } from '../../kit/serialize.ts';
 import { type TableStoreOptions, tableStore } from '../../kit/store.ts';
@@ -93,15 +93,10 @@ export const REPOSITORY_ORDERING: Readonly<Record<string, string | null>> = {
   user_hidden: null,
 };
 
-async function remoteCondition(value: string, request: ApiRequest) {
-  if (value === 'null') return sql`m.remote_id is null`;
-  const located = request.services.catalog.locate(value);
-  if (!located) throw new FilterError(`Not a valid reference: ${value}`);
-  return sql`m.remote_id = ${located.id}::uuid`;
-}
-
 export const REPOSITORY_FILTERS: Readonly<Record<string, Filter>> = {
-  remote: conditionFilter(remoteCondition),
+  remote: relatedFilter({ label: 'remote', of: ({ kind }) => kind === 'remotes', nullable: true }, (id) =>
+    id === null ? sql`m.remote_id is null` : sql`m.remote_id = ${id}::uuid`,
+  ),
   with_content: conditionFilter(
     (value, request) =>
       sql`exists (select 1 from repository_content rc where rc.repository_id = m.id and rc.content_id = ${contentId(value, request)}::uuid)`,

@@ -5,6 +5,7 @@ import { type Sql, sql } from '../../db/sql.ts';
 import type { DispatchOptions, TaskDefinition } from '../../kit/define-task.ts';
 import { taskHref } from '../../kit/names.ts';
 import type { Services } from '../../kit/services.ts';
+import type { WakeUp } from '../../queue/queue.ts';
 import { TaskTimedOut } from './abort-cause.ts';
 import { argsPlace, type ClaimedTask } from './claimed-task.ts';
 import { processRowOf } from './process-row.ts';
@@ -15,6 +16,7 @@ import { runTask } from './run-task.ts';
 const IMMEDIATE_SECONDS = 5;
 
 interface NewTask extends Omit<ClaimedTask, 'fence'> {
+  readonly task_group_id: string | null;
   readonly reservations: Reservations;
   /** Set where the task is to run in this process if it can run at once. */
   readonly immediate: boolean;
@@ -32,9 +34,9 @@ const insertion = (task: NewTask): Sql => sql`
       and not exists (select from wanted w join task_reservation o on o.resource = w.resource where w.exclusive) as free
   ),
   made as (
-    insert into task (id, domain_id, name, logging_cid, created_by_id, args, reserved_resources_record,
+    insert into task (id, domain_id, name, logging_cid, created_by_id, task_group_id, args, reserved_resources_record,
       state, unblocked_at, started_at, worker_id, fence, pulp_created, pulp_last_updated)
-    select ${task.id}::uuid, ${task.domain_id}::uuid, ${task.name}, ${task.logging_cid}, ${task.created_by_id}::int, ${task.args},
+    select ${task.id}::uuid, ${task.domain_id}::uuid, ${task.name}, ${task.logging_cid}, ${task.created_by_id}::int, ${task.task_group_id}::uuid, ${task.args},
       ${reservationRecord(task.reservations, task.domain_id)}::text[],
       case when free and ${task.immediate} then 'running' else 'waiting' end,
       case when free then clock_timestamp() end,
@@ -51,17 +53,35 @@ const insertion = (task: NewTask): Sql => sql`
   )
   select unblocked_at is not null as runnable from made`;
 
-async function insertTask(services: Services, task: NewTask): Promise<boolean> {
-  const insert = async (tx: Queryable): Promise<boolean> => {
-    const [made] = await tx.query<{ runnable: boolean }>(insertion(task));
-    if (!made) throw new Error(`task ${task.id} was not written`);
-    return made.runnable;
+/** Answers whether the task can run at once. With reservations, `tx` is a transaction. */
+async function insertTask(tx: Queryable, task: NewTask): Promise<boolean> {
+  if (task.reservations.resources.length > 0) await lockReservations(tx, task.reservations);
+  const [made] = await tx.query<{ runnable: boolean }>(insertion(task));
+  if (!made) throw new Error(`task ${task.id} was not written`);
+  return made.runnable;
+}
+
+/** The row of a task that is to be. Throws ZodError for arguments that the definition does not take. */
+function newTask<Args extends z.ZodType>(
+  services: Services,
+  definition: TaskDefinition<Args>,
+  args: z.input<Args>,
+  options: DispatchOptions,
+): NewTask {
+  definition.args.parse(args);
+  const id = v7();
+  return {
+    id,
+    name: definition.name,
+    domain_id: options.domain_id,
+    created_by_id: options.user_id,
+    task_group_id: options.task_group_id ?? null,
+    logging_cid: options.correlation_id,
+    args: services.secrets.seal(JSON.stringify(args ?? null), argsPlace(id)),
+    reservations: reservationsOf(options.exclusive, options.shared),
+    immediate: definition.immediate ?? false,
+    worker_id: processRowOf(services),
   };
-  if (task.reservations.resources.length === 0) return insert(services.db);
-  return services.db.transaction(async (tx) => {
-    await lockReservations(tx, task.reservations);
-    return insert(tx);
-  });
 }
 
 /** Runs a task in this process, within the limit. */
@@ -84,20 +104,29 @@ export async function dispatch<Args extends z.ZodType>(
   args: z.input<Args>,
   options: DispatchOptions,
 ): Promise<{ readonly id: string; readonly href: string }> {
-  definition.args.parse(args);
-  const id = v7();
-  const immediate = definition.immediate ?? false;
-  const task = {
-    id,
-    name: definition.name,
-    domain_id: options.domain_id,
-    created_by_id: options.user_id,
-    logging_cid: options.correlation_id,
-    args: services.secrets.seal(JSON.stringify(args ?? null), argsPlace(id)),
-  };
-  const reservations = reservationsOf(options.exclusive, options.shared);
-  const runnable = await insertTask(services, { ...task, reservations, immediate, worker_id: processRowOf(services) });
+  const task = newTask(services, definition, args, options);
+  const { id, immediate } = task;
+  const runnable =
+    task.reservations.resources.length === 0
+      ? await insertTask(services.db, task)
+      : await services.db.transaction((tx) => insertTask(tx, task));
   if (runnable && immediate) await runInPlace(services, definition as TaskDefinition, { ...task, fence: 1 });
   else if (runnable) await wake(services, [{ id, fence: 0 }]);
   return { id, href: taskHref(id) };
+}
+
+/**
+ * Writes a task that a worker is to run, in a transaction with other writes. Answers its id, and whom to wake after the commit.
+ * Throws as `dispatch` does.
+ */
+export async function dispatchWithin<Args extends z.ZodType>(
+  tx: Queryable,
+  services: Services,
+  definition: TaskDefinition<Args>,
+  args: z.input<Args>,
+  options: DispatchOptions,
+): Promise<{ readonly id: string; readonly wakeUps: readonly WakeUp[] }> {
+  const task = { ...newTask(services, definition, args, options), immediate: false };
+  const runnable = await insertTask(tx, task);
+  return { id: task.id, wakeUps: runnable ? [{ id: task.id, fence: 0 }] : [] };
 }

@@ -50,8 +50,8 @@ export async function lockReservations(tx: Queryable, reservations: Reservations
   await tx.query(lock(asRows(reservations)));
 }
 
-export async function lockReservationsOf(tx: Queryable, taskId: string): Promise<void> {
-  await tx.query(lock(sql`select resource, exclusive from task_reservation where task_id = ${taskId}::uuid`));
+export async function lockReservationsOf(tx: Queryable, ...taskIds: readonly string[]): Promise<void> {
+  await tx.query(lock(sql`select resource, exclusive from task_reservation where task_id = any(${taskIds}::uuid[])`));
 }
 
 /**

@@ -1,20 +1,21 @@
 import { sql } from '../../db/sql.ts';
-import type { ApiRequest, Component } from '../../kit/api.ts';
+import { type ApiRequest, type Component, callerOf } from '../../kit/api.ts';
 import { ASYNC_RESPONSE, responseComponent } from '../../kit/components.ts';
-import { defineResource, type Field, type Fields, type Resource } from '../../kit/define-resource.ts';
+import { defineResource, type Field, type Fields, type Resource, type Row } from '../../kit/define-resource.ts';
 import { ConflictError, NotFoundError, ValidationError } from '../../kit/errors.ts';
 import { choiceFilter, conditionFilter, type Filter, FilterError, listFilter, TIME_LOOKUPS } from '../../kit/filters.ts';
-import { taskHref, userHref } from '../../kit/names.ts';
+import { taskGroupHref, taskHref, userHref } from '../../kit/names.ts';
+import { relatedFilter } from '../../kit/reference-filters.ts';
 import { visibleRow } from '../../kit/references.ts';
 import { baseFields, serialize, timeFields } from '../../kit/serialize.ts';
 import type { Services } from '../../kit/services.ts';
 import { choice, datetime, described, isDateTime, list, text } from '../../kit/wire.ts';
 import { cancelTask } from './cancel.ts';
 import { purgeTasks } from './purge.ts';
-import { FINAL_STATES, isFinal } from './task-state.ts';
+import { FINAL_STATES, isFinal, TASK_STATES } from './task-state.ts';
 
 const place = { kind: 'tasks', plugin: 'core', endpoint: '', model: 'Task' } as const;
-const STATES = ['canceled', 'canceling', 'completed', 'failed', 'running', 'skipped', 'waiting'];
+const STATES = [...TASK_STATES].sort();
 const URI = { type: 'string', format: 'uri' };
 const TIME = { type: 'string', format: 'date-time' };
 
@@ -66,7 +67,9 @@ const fields: Fields = {
   child_tasks: read({ type: 'array', items: URI }, 'The tasks that it started.', {
     value: (row) => (row.children as string[]).map(taskHref),
   }),
-  task_group: read(URI, 'The group that it belongs to.', { value: () => null }),
+  task_group: read(URI, 'The group that it belongs to.', {
+    value: (row) => (row.task_group_id ? taskGroupHref(row.task_group_id as string) : null),
+  }),
   progress_reports: read({ type: 'array', items: responseComponent('ProgressReport', PROGRESS_REPORT).json }, 'How far it is.'),
   created_resources: read({ type: 'array', items: URI }, 'What it made, as paths.'),
   created_resource_prns: read({ type: 'array', items: URI }, 'What it made, as Pulp resource names.'),
@@ -102,22 +105,22 @@ const heldBy = (name: string, spellings: (prn: string) => string[]): Record<stri
   [`${name}__in`]: listFilter(holding(spellings)),
 });
 
-const taskId = (value: string, request: ApiRequest): string => {
-  const located = request.services.catalog.locate(value);
-  if (located?.resource.kind !== 'tasks') throw new FilterError(`URI not valid: ${value}`);
-  return located.id;
-};
+const isTask = ({ kind }: Resource): boolean => kind === 'tasks';
 
 const filters: Record<string, Filter> = {
   state: choiceFilter('m.state', STATES),
   state__in: { ...choiceFilter('m.state', STATES, 'many'), json: { type: 'array', items: { type: 'string' } } },
   state__ne: conditionFilter((value) => sql`m.state <> ${value}`),
   worker: conditionFilter(() => sql`false`),
-  parent_task: conditionFilter((value, request) => sql`m.parent_task_id = ${taskId(value, request)}::uuid`),
-  child_tasks: conditionFilter(
-    (value, request) => sql`m.id = (select parent_task_id from task c where c.id = ${taskId(value, request)}::uuid)`,
+  parent_task: relatedFilter({ label: 'parent_task', of: isTask }, (id) => sql`m.parent_task_id = ${id}::uuid`),
+  child_tasks: relatedFilter(
+    { label: 'child_tasks', of: isTask },
+    (id) => sql`m.id = (select parent_task_id from task c where c.id = ${id}::uuid)`,
   ),
-  task_group: conditionFilter(() => sql`false`),
+  task_group: relatedFilter(
+    { label: 'task_group', of: ({ kind }) => kind === 'task-groups' },
+    (id) => sql`m.task_group_id = ${id}::uuid`,
+  ),
   created_resources: conditionFilter(
     (value) => sql`(m.created_resources @> array[${value}]::text[] or m.created_resource_prns @> array[${value}]::text[])`,
   ),
@@ -155,25 +158,52 @@ const ordering: Resource['ordering'] = {
 const TASK_RESPONSE: Component = responseComponent('Task', fields);
 const MONTH_MS = 30 * 24 * 3600 * 1000;
 
+/** What tasks and groups of tasks are canceled by. */
+export const CANCEL_BODY = {
+  component: 'TaskCancel',
+  patched: true,
+  fields: { state: { wire: text(), description: 'Only canceled can be asked for.' } },
+} as const;
+
+/** Throws ValidationError where a body asks for anything but a cancel. */
+export function assertCancel({ state }: Record<string, unknown>): void {
+  if (state === undefined) throw new ValidationError({ state: ['This field is required.'] });
+  if (state !== 'canceled') throw new ValidationError({ state: ["The only acceptable value for 'state' is 'canceled'."] });
+}
+
+const MINIMAL = [
+  'pulp_href',
+  'prn',
+  'pulp_created',
+  'pulp_last_updated',
+  'pulp_api_version',
+  'name',
+  'state',
+  'unblocked_at',
+  'started_at',
+  'finished_at',
+  'worker',
+];
+
+/** What a task answers where little of it is asked for. */
+export const MINIMAL_FIELDS: Fields = Object.fromEntries(MINIMAL.map((name) => [name, fields[name] as Field]));
+export const minimalTask = (row: Row, services: Services): Record<string, unknown> =>
+  serialize(task, row, services, new Set(MINIMAL));
+
 type Actions = NonNullable<Resource['actions']>;
 const actions: Actions = {
   cancel: {
     method: 'patch',
     suffix: '',
     summary: 'Cancel a task',
-    body: {
-      component: 'TaskCancel',
-      patched: true,
-      fields: { state: { wire: text(), description: 'Only canceled can be asked for.' } },
-    },
+    body: CANCEL_BODY,
     responses: [
       { status: 200, component: TASK_RESPONSE },
       { status: 409, component: TASK_RESPONSE },
     ],
     permission: 'change',
     async run({ request, row, body }) {
-      if (body.state !== 'canceled')
-        throw new ValidationError({ state: ["The only acceptable value for 'state' is 'canceled'."] });
+      assertCancel(body);
       const state = await cancelTask(request.services, row.id);
       const after = await visibleRow(task, row.id, request);
       if (!after) throw new NotFoundError(task.model);
@@ -247,7 +277,11 @@ const actions: Actions = {
           : Date.parse(/[Zz]|[+-]\d{2}(:?\d{2})?$/.test(before.slice(10)) ? before : `${before}${before.length > 10 ? 'Z' : ''}`);
       const dispatched = await request.dispatch(
         purgeTasks,
-        { finished_before: new Date(moment).toISOString(), states: body.states as (typeof FINAL_STATES)[number][] },
+        {
+          finished_before: new Date(moment).toISOString(),
+          states: body.states as (typeof FINAL_STATES)[number][],
+          user_id: callerOf(request).id,
+        },
         {},
       );
       return { status: 202, body: { task: dispatched.href } };
@@ -265,23 +299,10 @@ export const task = defineResource({
   ordering,
   verbs: ['list', 'read'],
   actions,
-  select: sql`m.id, m.state, m.name, m.logging_cid, m.created_by_id, m.unblocked_at, m.started_at, m.finished_at, m.error, m.parent_task_id, m.progress_reports,
+  select: sql`m.id, m.state, m.name, m.logging_cid, m.created_by_id, m.unblocked_at, m.started_at, m.finished_at, m.error, m.parent_task_id,
+    m.task_group_id, m.progress_reports,
     m.created_resources, m.created_resource_prns, m.reserved_resources_record, m.result, m.pulp_created, m.pulp_last_updated,
     array(select c.id from task c where c.parent_task_id = m.id) as children`,
   from: sql`task m`,
-  reduced: {
-    minimal: [
-      'pulp_href',
-      'prn',
-      'pulp_created',
-      'pulp_last_updated',
-      'pulp_api_version',
-      'name',
-      'state',
-      'unblocked_at',
-      'started_at',
-      'finished_at',
-      'worker',
-    ],
-  },
+  reduced: { minimal: MINIMAL },
 });

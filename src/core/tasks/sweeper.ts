@@ -7,6 +7,7 @@ import { DONE_CHANNEL } from './channels.ts';
 import type { ClaimedTask } from './claimed-task.ts';
 import { LAST_FENCE } from './fence.ts';
 import { allBlocked, wake } from './reservations.ts';
+import { dispatchDue } from './schedules.ts';
 import { WORKER_MISSING } from './task-error.ts';
 import { FINAL_STATES } from './task-state.ts';
 
@@ -29,6 +30,8 @@ export interface Sweep {
   readonly unblocked: number;
   readonly called_again: number;
   readonly purged: number;
+  /** Tasks of schedules that were due. */
+  readonly dispatched: number;
 }
 
 /** `progress_reports` with its open reports closed. */
@@ -120,7 +123,7 @@ export async function sweepTasks(services: Services, judgeWorkers = true): Promi
   if (!swept) return undefined;
   const { wakeUps, ...counts } = swept;
   await wake(services, wakeUps);
-  return { ...counts, called_again: wakeUps.length };
+  return { ...counts, called_again: wakeUps.length, dispatched: await dispatchDue(services) };
 }
 
 /**

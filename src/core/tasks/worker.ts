@@ -6,6 +6,7 @@ import { CANCEL_CHANNEL } from './channels.ts';
 import { claimTask } from './claimed-task.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { runTask, type TaskRun } from './run-task.ts';
+import { keepSchedules } from './schedules.ts';
 import { startSweeper } from './sweeper.ts';
 
 /** How long tasks that cannot be run again may go on when the worker is stopped; then they are aborted. */
@@ -79,6 +80,7 @@ export async function startWorker(services: Services, options: { readonly name?:
     if (runs.get(taskId) === run) runs.delete(taskId);
   };
   const stopListening = await db.listen(CANCEL_CHANNEL, (taskId) => runs.get(taskId)?.abort(new TaskCanceled()));
+  await keepSchedules(services);
   const sweeper = startSweeper(services);
   const stopConsuming = await queue.consume(async (taskId) => {
     try {
