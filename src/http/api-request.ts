@@ -48,6 +48,7 @@ export function bindRequest(services: Services, authenticator: Authenticator): B
       path: at < 0 ? request.url : request.url.slice(0, at),
       params: request.params as Record<string, string>,
       query: queryOf(request),
+      headers: request.headers,
       ...(request.body instanceof Readable
         ? { body: undefined, parts: multipartParts(String(request.headers['content-type']), request.body) }
         : { body: request.body }),

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { z } from 'zod';
 import type { Sql } from '../db/sql.ts';
@@ -42,6 +43,7 @@ export interface ApiRequest {
   readonly path: string;
   readonly params: Readonly<Record<string, string>>;
   readonly query: Readonly<Record<string, readonly string[]>>;
+  readonly headers: IncomingHttpHeaders;
   readonly body: unknown;
   /** In place of a body, of a multipart form that is sent to an operation which takes files: its parts as they arrive. */
   readonly parts?: AsyncIterable<FormPart>;

@@ -1,6 +1,6 @@
 import type { Queryable } from '../db/database.ts';
 import type { Sql } from '../db/sql.ts';
-import type { ApiReply, ApiRequest, Component } from './api.ts';
+import type { ApiReply, ApiRequest, Component, Method, Parameter } from './api.ts';
 import type { TaskContext } from './define-task.ts';
 import type { Filter, Lookup } from './filters.ts';
 import type { Services } from './services.ts';
@@ -64,12 +64,14 @@ export type Verb = 'list' | 'create' | 'read' | 'update' | 'partial_update' | 'd
 
 /** An operation beside the standard verbs: `POST {href}sync/`, `PATCH {task_href}`. */
 export interface Action {
-  readonly method: 'get' | 'post' | 'patch' | 'delete';
+  readonly method: Method;
   /** Path below the member or collection; default: the action's name and a slash. */
   readonly suffix?: string;
   readonly on?: 'collection';
   readonly summary: string;
   readonly body?: { readonly component: string; readonly fields: Fields; readonly patched?: true };
+  /** What it reads of the request's headers. */
+  readonly parameters?: readonly Parameter[];
   /** Takes a form with files, in place of JSON; `run` reads it itself. */
   readonly takesFiles?: true;
   /** Further documented answers, such as 409. */

@@ -228,7 +228,12 @@ function actionOperation(resource: Resource, place: Place, name: string, action:
     tag: place.tag,
     summary: action.summary,
     plugin: resource.plugin,
-    parameters: [DIAGNOSTICS, ...(href ? [pathParameter(href)] : []), ...(action.method === 'get' ? SHAPING : [])],
+    parameters: [
+      DIAGNOSTICS,
+      ...(href ? [pathParameter(href)] : []),
+      ...(action.parameters ?? []),
+      ...(action.method === 'get' ? SHAPING : []),
+    ],
     ...(action.body
       ? {
           body: {

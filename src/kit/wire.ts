@@ -63,11 +63,11 @@ export function text<N extends boolean | undefined = false>(
   return wire(schema, json, options.nullable as N);
 }
 
-/** A whole number, also as text. 32 bits, as the columns are. */
+/** A whole number, also as text. 32 bits, as most columns are, unless `max` allows for more. */
 export function integer<N extends boolean | undefined = false>(
-  options: Nullable<N> & { readonly min?: number } = {},
+  options: Nullable<N> & { readonly min?: number; readonly max?: number } = {},
 ): Wire<NullableIf<N, number>> {
-  const min = options.min ?? -(2 ** 31);
+  const { min = -(2 ** 31), max = 2 ** 31 - 1 } = options;
   const schema = z
     .union(
       [
@@ -81,7 +81,7 @@ export function integer<N extends boolean | undefined = false>(
     )
     .refine(Number.isInteger, 'A valid integer is required.')
     .refine((value) => value >= min, `Ensure this value is greater than or equal to ${min}.`)
-    .refine((value) => value < 2 ** 31, `Ensure this value is less than or equal to ${2 ** 31 - 1}.`);
+    .refine((value) => value <= max, `Ensure this value is less than or equal to ${max}.`);
   const json = { type: 'integer', format: 'int64', ...(options.min === undefined ? {} : { minimum: options.min }) };
   return wire(schema, json, options.nullable as N);
 }
