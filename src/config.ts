@@ -97,6 +97,13 @@ export const settings = {
     description: 'Threads of a worker that fetch large blobs; two of them fetch OSTree objects.',
   }),
   DECKLE_DATABASE_CONNECTIONS: count(10, 2, 200).meta({ description: 'Database connections of each process.' }),
+  DECKLE_UPLOAD_EXPIRY_HOURS: count(24, 1, 8_760).meta({
+    description: 'Hours after its last chunk after which an upload that was not committed is removed.',
+  }),
+  DECKLE_UPLOADS_PER_USER: count(100, 1, 100_000).meta({ description: 'Uploads that a user may have open at once.' }),
+  DECKLE_FREE_SPACE_MB: count(64, 0, 10_000_000).meta({
+    description: 'Megabytes of the storage that uploads leave free; one that would not is refused with 507.',
+  }),
   DECKLE_TASK_RETENTION_DAYS: count(0, 0, 36_500).meta({
     description: 'Days after which finished tasks are removed by themselves; 0 keeps them.',
   }),

@@ -14,6 +14,8 @@ import { purgeTasks } from './tasks/purge.ts';
 import { task } from './tasks/resource.ts';
 import { taskSchedule } from './tasks/schedule-resource.ts';
 import { taskGroup } from './tasks/task-group-resource.ts';
+import { commitUpload } from './uploads/commit-upload.ts';
+import { upload } from './uploads/upload-resource.ts';
 import { worker } from './workers/resource.ts';
 
 /** What every plugin shares, in the form of a plugin. */
@@ -33,8 +35,9 @@ export const corePlugin = definePlugin({
     task,
     taskGroup,
     taskSchedule,
+    upload,
     worker,
   ],
-  tasks: [...generalTasks, deleteVersion, purgeTasks],
+  tasks: [...generalTasks, commitUpload, deleteVersion, purgeTasks],
   operations: [...statusOperations, ...docsOperations],
 });

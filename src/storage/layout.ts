@@ -9,6 +9,9 @@ export function artifactKey(sha256Hex: string): string {
   return `artifact/${sha256Hex.slice(0, 2)}/${sha256Hex.slice(2)}`;
 }
 
+/** Where a chunk of an upload lives: `upload/c3/<id>`. The folders go by the last digits, which are the random ones of a UUIDv7. */
+export const uploadChunkKey = (id: string): string => `upload/${id.slice(-2)}/${id}`;
+
 /** Segments that are made of these and do not begin with a dot can name neither `.` nor `..`, nor a hidden file. */
 const SEGMENT = '[A-Za-z0-9_][A-Za-z0-9._-]*';
 const KEY = new RegExp(`^(?!(?:tmp|journal)/)${SEGMENT}(?:/${SEGMENT})+$`);

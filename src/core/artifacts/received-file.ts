@@ -8,8 +8,9 @@ import { artifactKey } from '../../storage/layout.ts';
 import type { PendingFile } from '../../storage/storage.ts';
 import { type StoredFile, storedFile } from './save-artifacts.ts';
 
-/** A file of a form, written whole to a pending file. One of `keep` and `drop` ends it. */
+/** A file of a form, written whole to a pending file. One of `keep`, `keepAt` and `drop` ends it. */
 export class ReceivedFile {
+  /** Bytes received; where they are more than the most that was wanted, nothing of them is kept. */
   readonly size: number;
   readonly #pending: PendingFile;
   readonly #checksums: Checksums;
@@ -20,10 +21,10 @@ export class ReceivedFile {
     this.#checksums = checksums;
   }
 
-  /** Writes the bytes as they come; nothing of them stays where they break off. */
+  /** Writes the bytes as they come, up to `most`; nothing of them stays where they break off. */
   static async receive(
     bytes: AsyncIterable<Uint8Array>,
-    wanted: ReadonlySet<ChecksumName>,
+    { wanted, most }: { readonly wanted: ReadonlySet<ChecksumName>; readonly most: number },
     { storage }: Pick<Services, 'storage'>,
   ): Promise<ReceivedFile> {
     const pending = await storage.create();
@@ -31,8 +32,12 @@ export class ReceivedFile {
       const checksums = new RunningChecksums(wanted);
       let size = 0;
       for await (const chunk of bytes) {
-        checksums.update(chunk);
         size += chunk.byteLength;
+        if (size > most) {
+          await pending.abort();
+          continue;
+        }
+        checksums.update(chunk);
         await pending.write(chunk);
       }
       return new ReceivedFile(pending, size, checksums.finish());
@@ -58,11 +63,16 @@ export class ReceivedFile {
   /** Makes it durable under the key of its sha256; answers it with all checksums that are known. */
   async keep(): Promise<StoredFile> {
     const file = storedFile(this.size, this.#checksums);
-    await this.#pending.commit(artifactKey(file.checksums.sha256));
+    await this.keepAt(artifactKey(file.checksums.sha256));
     return file;
   }
 
-  /** Safe after `keep`, and after an error. */
+  /** Makes it durable under a key of its own. */
+  keepAt(key: string): Promise<void> {
+    return this.#pending.commit(key);
+  }
+
+  /** Safe after `keep` and `keepAt`, and after an error. */
   drop(): Promise<void> {
     return this.#pending.abort();
   }
@@ -73,11 +83,11 @@ export type ReceivedForm = Readonly<Record<string, string | ReceivedFile>>;
 
 /**
  * Reads a form to its end, the bytes of the part `file` into a pending file. `checksums` are computed meanwhile, and those that a field
- * before the file is named after. Nothing stays of a form that fails.
+ * before the file is named after. Of a file that is larger than `most` nothing is kept. Nothing stays of a form that fails.
  */
 export async function receiveForm(
   parts: AsyncIterable<FormPart>,
-  checksums: { readonly wanted: readonly ChecksumName[]; readonly known: readonly ChecksumName[] },
+  checksums: { readonly wanted: readonly ChecksumName[]; readonly known?: readonly ChecksumName[]; readonly most?: number },
   services: Pick<Services, 'storage'>,
 ): Promise<ReceivedForm> {
   const fields = new Map<string, string>();
@@ -87,8 +97,9 @@ export async function receiveForm(
       if (part.kind === 'field' || part.name !== 'file') fields.set(part.name, part.kind === 'field' ? part.value : '');
       else if (file) throw new ValidationError({ file: ['Only one file can be submitted.'] });
       else {
-        const named = checksums.known.filter((name) => fields.has(name));
-        file = await ReceivedFile.receive(part.bytes, new Set([...checksums.wanted, ...named]), services);
+        const named = (checksums.known ?? []).filter((name) => fields.has(name));
+        const { wanted, most = Number.POSITIVE_INFINITY } = checksums;
+        file = await ReceivedFile.receive(part.bytes, { wanted: new Set([...wanted, ...named]), most }, services);
       }
     }
   } catch (error) {

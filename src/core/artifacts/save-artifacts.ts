@@ -42,6 +42,17 @@ export async function saveArtifacts(
   return new Map(rows.map((row) => [row.sha256, row.id]));
 }
 
+/** Writes one artifact and answers its id; undefined where it is there already. Of several at once, one makes it. */
+export async function saveNewArtifact(tx: Queryable, domainId: string, file: StoredFile): Promise<string | undefined> {
+  const { sha256 } = file.checksums;
+  await tx.query(sql`select pg_advisory_xact_lock(hashtext(${`artifact ${sha256}`}))`);
+  const [known] = await tx.query(sql`select id from artifact where domain_id = ${domainId}::uuid and sha256 = ${sha256}`);
+  if (known) return undefined;
+  const id = (await saveArtifacts(tx, domainId, [file])).get(sha256);
+  if (id === undefined) throw new Error(`the artifact ${sha256} went while it was saved`);
+  return id;
+}
+
 /** Content and the file that it gets. */
 export interface ArtifactLink {
   readonly content_id: string;

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { sql } from '../../db/sql.ts';
 import type { ApiRequest } from '../../kit/api.ts';
 import { parseBody } from '../../kit/body.ts';
 import type { Fields } from '../../kit/define-resource.ts';
@@ -8,12 +7,14 @@ import type { Services } from '../../kit/services.ts';
 import { integer, text, type Wire } from '../../kit/wire.ts';
 import { CHECKSUM_NAMES, type ChecksumName } from '../../lib/checksums.ts';
 import { ReceivedFile, receiveForm } from './received-file.ts';
-import { type StoredFile, saveArtifacts } from './save-artifacts.ts';
+import { requireSpace } from './require-space.ts';
+import { type StoredFile, saveNewArtifact } from './save-artifacts.ts';
 
 /** These prove nothing: taken only where the operator has them computed. */
 const BROKEN: readonly ChecksumName[] = ['sha1', 'md5'];
 
-const file: Wire = {
+/** A file of a form. */
+export const fileWire: Wire = {
   schema: z.instanceof(ReceivedFile, { error: 'The submitted data was not a file. Check the encoding type on the form.' }),
   json: { type: 'string', format: 'binary' },
   nullable: false,
@@ -21,8 +22,8 @@ const file: Wire = {
 
 /** What a client submits: a file, and what it says of it. */
 export const UPLOAD_FIELDS: Fields = {
-  file: { wire: file, required: true, description: 'The file.' },
-  size: { wire: integer(), description: 'Its size in bytes; checked.' },
+  file: { wire: fileWire, required: true, description: 'The file.' },
+  size: { wire: integer({ max: Number.MAX_SAFE_INTEGER }), description: 'Its size in bytes; checked.' },
   ...Object.fromEntries(
     CHECKSUM_NAMES.map((name) => [
       name,
@@ -34,13 +35,17 @@ export const UPLOAD_FIELDS: Fields = {
 /** What a client says of a file. */
 type Claims = { readonly size?: number } & Readonly<Partial<Record<ChecksumName, string | null>>>;
 
+/** What is said of a file that is there already, by a request and by a task. */
+export const artifactExists = (sha256: string): string => `Artifact with sha256 checksum of '${sha256}' already exists.`;
+
 const refuse = (message: string) => new ValidationError({ non_field_errors: [message] });
 
 /**
  * Stores the file of a form and answers the id of its artifact. It becomes visible only when all that the client says of it has turned
- * out right; else nothing stays of it. Throws ValidationError in the recorded words.
+ * out right; else nothing stays of it. Throws ValidationError in the recorded words, StorageFullError.
  */
-export async function uploadArtifact({ parts, body, form, services }: ApiRequest): Promise<string> {
+export async function uploadArtifact({ headers, parts, body, form, services }: ApiRequest): Promise<string> {
+  if (parts) await requireSpace(services, Number(headers['content-length'] ?? 0));
   const wanted = services.config.PULP_ALLOWED_CONTENT_CHECKSUMS;
   const received = parts && (await receiveForm(parts, { wanted, known: CHECKSUM_NAMES }, services));
   const given = received ?? body ?? {};
@@ -66,15 +71,10 @@ async function checkClaims(upload: ReceivedFile, claims: Claims, allowed: readon
   }
 }
 
-/** The file is durable; now the row that says so. Of uploads of the same file at once, one makes the row. */
-function save(stored: StoredFile, { db, domain }: Services): Promise<string> {
-  const { sha256 } = stored.checksums;
-  return db.transaction(async (tx) => {
-    await tx.query(sql`select pg_advisory_xact_lock(hashtext(${`artifact ${sha256}`}))`);
-    const [known] = await tx.query(sql`select id from artifact where domain_id = ${domain.id}::uuid and sha256 = ${sha256}`);
-    if (known) throw refuse(`Artifact with sha256 checksum of '${sha256}' already exists.`);
-    const id = (await saveArtifacts(tx, domain.id, [stored])).get(sha256);
-    if (id === undefined) throw new Error(`the artifact ${sha256} went while it was saved`);
+/** The file is durable; now the row that says so. */
+const save = (stored: StoredFile, { db, domain }: Services): Promise<string> =>
+  db.transaction(async (tx) => {
+    const id = await saveNewArtifact(tx, domain.id, stored);
+    if (id === undefined) throw refuse(artifactExists(stored.checksums.sha256));
     return id;
   });
-}

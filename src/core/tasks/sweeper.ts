@@ -1,8 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Queryable } from '../../db/database.ts';
 import { type Sql, sql } from '../../db/sql.ts';
 import type { Services } from '../../kit/services.ts';
 import type { WakeUp } from '../../queue/queue.ts';
+import { type Repeated, startRepeating } from '../repeat.ts';
 import { DONE_CHANNEL } from './channels.ts';
 import type { ClaimedTask } from './claimed-task.ts';
 import { LAST_FENCE } from './fence.ts';
@@ -130,30 +130,14 @@ export async function sweepTasks(services: Services, judgeWorkers = true): Promi
  * Sweeps every few seconds, in one of all processes at a time. What it finds in order it leaves alone, so it may run in as
  * many processes as there are.
  */
-export function startSweeper(services: Services): { stop(): Promise<void> } {
-  const stopped = new AbortController();
-  let failing = false;
+export function startSweeper(services: Services): Repeated {
   let failedAt = Number.NEGATIVE_INFINITY;
-  const loop = async (): Promise<void> => {
-    while (!stopped.signal.aborted) {
-      // Not all at once, nor in step.
-      await delay(PERIOD_MS * (0.5 + Math.random()), undefined, { signal: stopped.signal }).catch(() => undefined);
-      if (stopped.signal.aborted) return;
-      try {
-        await sweepTasks(services, performance.now() - failedAt > services.config.PULP_WORKER_TTL * 1000);
-        failing = false;
-      } catch (error) {
-        if (!failing) services.log.warn({ err: error }, 'sweep of the tasks failed; trying again');
-        failing = true;
-        failedAt = performance.now();
-      }
+  return startRepeating(services.log, { period_ms: PERIOD_MS, failed: 'sweep of the tasks failed; trying again' }, async () => {
+    try {
+      await sweepTasks(services, performance.now() - failedAt > services.config.PULP_WORKER_TTL * 1000);
+    } catch (error) {
+      failedAt = performance.now();
+      throw error;
     }
-  };
-  const done = loop();
-  return {
-    async stop() {
-      stopped.abort();
-      await done;
-    },
-  };
+  });
 }

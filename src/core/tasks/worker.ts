@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from '../../db/sql.ts';
 import type { Services } from '../../kit/services.ts';
+import { startUploadSweeper } from '../uploads/sweep-uploads.ts';
 import { TaskCanceled, TaskSuperseded, WorkerShutdown } from './abort-cause.ts';
 import { CANCEL_CHANNEL } from './channels.ts';
 import { claimTask } from './claimed-task.ts';
@@ -81,7 +82,7 @@ export async function startWorker(services: Services, options: { readonly name?:
   };
   const stopListening = await db.listen(CANCEL_CHANNEL, (taskId) => runs.get(taskId)?.abort(new TaskCanceled()));
   await keepSchedules(services);
-  const sweeper = startSweeper(services);
+  const sweepers = [startSweeper(services), startUploadSweeper(services)];
   const stopConsuming = await queue.consume(async (taskId) => {
     try {
       await handle(taskId);
@@ -94,7 +95,7 @@ export async function startWorker(services: Services, options: { readonly name?:
   return {
     async stop() {
       stopping = true;
-      await sweeper.stop();
+      await Promise.all(sweepers.map((sweeper) => sweeper.stop()));
       await stopRuns(runs, stopConsuming);
       await stopListening();
       await heartbeat.stop();
