@@ -28,7 +28,7 @@ ENV NODE_ENV=production HOST=0.0.0.0 PORT=24817 DATA_DIR=/data
 USER 700:700
 VOLUME /data
 EXPOSE 24817
-# Alive is not ready: whether the database answers is in /pulp/api/v3/status/.
+# Alive is not ready: whether it can do its work is in /pulp/api/v3/readyz/.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/pulp/api/v3/livez/`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 ENTRYPOINT ["/app/dist/deckle.mjs"]

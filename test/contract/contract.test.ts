@@ -4,7 +4,7 @@ import { differences, operationsIn } from './compare.ts';
 import { contractOperations, NOT_OFFERED, ourDocument, readDeviations } from './documents.ts';
 
 /** Operations that Pulp does not have and Deckle adds. */
-const DECKLES_OWN: ReadonlySet<string> = new Set<string>();
+const DECKLES_OWN: ReadonlySet<string> = new Set<string>(['readyz_read']);
 
 const contract = contractOperations();
 const offered = operationsIn(ourDocument());

@@ -12,7 +12,7 @@ const operations = apiOperations(catalog);
 const { resources } = catalog;
 
 /** Operations that anyone may ask for: what a client needs before it has, or to get, a login (spec: core, schema and status). */
-const OPEN = ['docs_api.json_get', 'docs_api.yaml_get', 'livez_read', 'status_read', 'token_get'];
+const OPEN = ['docs_api.json_get', 'docs_api.yaml_get', 'livez_read', 'readyz_read', 'status_read', 'token_get'];
 
 const SNAKE_CASE = /^[a-z0-9]+(?:_{1,2}[a-z0-9]+)*$/;
 const PERMISSION = /^[a-z_]+\.[a-z_]+$/;

@@ -1,7 +1,8 @@
 import { sql } from '../../db/sql.ts';
-import type { ApiRequest, Component, Operation } from '../../kit/api.ts';
+import type { ApiReply, ApiRequest, Component, Operation } from '../../kit/api.ts';
 import { DIAGNOSTICS, plainPath, SHAPING } from '../../kit/operations.ts';
 import { packageVersion } from '../../lib/package-root.ts';
+import { type Health, healthOf, isReady } from './health.ts';
 
 const STRING = { type: 'string' };
 const BOOLEAN = { type: 'boolean' };
@@ -19,6 +20,30 @@ const app = {
   },
 };
 const bytes = { type: ['integer', 'null'], format: 'int64', minimum: 0 };
+
+const NUMBER = { type: ['number', 'null'], minimum: 0 };
+const COUNT = { type: ['integer', 'null'], format: 'int64', minimum: 0 };
+
+/** Deckle's own part of the status; the names beside it are Pulp's. */
+const HEALTH = object({
+  ready: { ...BOOLEAN, description: 'Whether this server can do its work: what readyz/ answers.' },
+  database: object({
+    connected: BOOLEAN,
+    migrated: BOOLEAN,
+    latency_milliseconds: { ...NUMBER, description: 'How long it takes to answer.' },
+  }),
+  queue: object({
+    connected: BOOLEAN,
+    waiting: { ...COUNT, description: 'Tasks that wait, for a worker or for what others hold.' },
+    running: { ...COUNT, description: 'Tasks at work.' },
+    oldest_runnable_seconds: { ...NUMBER, description: 'For how long a task that can run has waited for a worker.' },
+  }),
+  storage: object({ writable: BOOLEAN, free: bytes }),
+  workers: object({
+    online: COUNT,
+    missing: { ...COUNT, description: 'Workers that have gone without a word.' },
+  }),
+});
 
 const STATUS_RESPONSE: Component = {
   name: 'StatusResponse',
@@ -38,6 +63,7 @@ const STATUS_RESPONSE: Component = {
         'content_path_prefix',
       ]),
       domain_enabled: BOOLEAN,
+      health: HEALTH,
     },
     [
       'versions',
@@ -49,6 +75,18 @@ const STATUS_RESPONSE: Component = {
       'domain_enabled',
     ],
   ),
+};
+
+const READINESS_RESPONSE: Component = {
+  name: 'ReadinessResponse',
+  json: object({
+    ready: BOOLEAN,
+    problems: {
+      type: 'object',
+      additionalProperties: STRING,
+      description: 'What is wrong, by part: database, migrations, queue, storage.',
+    },
+  }),
 };
 
 interface OnlineApp {
@@ -70,12 +108,32 @@ async function onlineApps({ services }: ApiRequest): Promise<readonly OnlineApp[
   }
 }
 
+function healthFields({ readiness, backlog, database_latency }: Health, online: number | null, free: number | null) {
+  return {
+    ready: isReady(readiness),
+    database: {
+      connected: readiness.database === undefined,
+      migrated: readiness.migrations === undefined,
+      latency_milliseconds: database_latency,
+    },
+    queue: {
+      connected: readiness.queue === undefined,
+      waiting: backlog?.waiting ?? null,
+      running: backlog?.running ?? null,
+      oldest_runnable_seconds: backlog?.oldest_runnable_seconds ?? null,
+    },
+    storage: { writable: readiness.storage === undefined, free },
+    workers: { online, missing: backlog?.missing_workers ?? null },
+  };
+}
+
 async function readStatus(request: ApiRequest) {
   const { services } = request;
-  const [online, redis, storage] = await Promise.all([
+  const [online, redis, storage, health] = await Promise.all([
     onlineApps(request),
     services.queue.connected(),
     services.storage.capacity(),
+    healthOf(services),
   ]);
   const of = (type: string) =>
     (online ?? [])
@@ -101,10 +159,18 @@ async function readStatus(request: ApiRequest) {
     storage: storage ?? { total: null, used: null, free: null },
     content_settings: { content_origin: services.config.PULP_CONTENT_ORIGIN, content_path_prefix: '/pulp/content/' },
     domain_enabled: false,
+    health: healthFields(health, online ? of('worker').length : null, storage?.free ?? null),
   };
 }
 
-/** `/status/` and `/livez/`: open to anyone (spec: core, schema and status). */
+/** Whether this server can do its work: 503 names what is not in order. */
+async function readReadiness({ services }: ApiRequest): Promise<ApiReply> {
+  const { readiness } = await healthOf(services);
+  const ready = isReady(readiness);
+  return { status: ready ? 200 : 503, body: { ready, problems: readiness } };
+}
+
+/** `/status/`, `/livez/` and, of our own, `/readyz/`: open to anyone (spec: core, schema and status). */
 export const statusOperations: readonly Operation[] = [
   {
     ...plainPath('status/'),
@@ -129,5 +195,21 @@ export const statusOperations: readonly Operation[] = [
     responses: [{ status: 200 }],
     permission: null,
     handler: async () => ({ status: 200 }),
+  },
+  {
+    ...plainPath('readyz/'),
+    operationId: 'readyz_read',
+    method: 'get',
+    tag: 'Readyz',
+    summary: 'Ask whether the server can do its work',
+    description: 'Database, migrations, task queue and storage, which is written to: 200 only where all are in order.',
+    plugin: 'core',
+    parameters: [DIAGNOSTICS, ...SHAPING],
+    responses: [
+      { status: 200, component: READINESS_RESPONSE },
+      { status: 503, component: READINESS_RESPONSE },
+    ],
+    permission: null,
+    handler: readReadiness,
   },
 ];
