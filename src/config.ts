@@ -107,6 +107,9 @@ export const settings = {
   DECKLE_TASK_RETENTION_DAYS: count(0, 0, 36_500).meta({
     description: 'Days after which finished tasks are removed by themselves; 0 keeps them.',
   }),
+  DECKLE_AUDIT_RETENTION_DAYS: count(365, 0, 36_500).meta({
+    description: 'Days after which entries of the audit log are removed; 0 keeps them.',
+  }),
 } satisfies Record<string, z.ZodType>;
 
 const schema = z.object(settings);

@@ -16,6 +16,7 @@ import { taskSchedule } from './tasks/schedule-resource.ts';
 import { taskGroup } from './tasks/task-group-resource.ts';
 import { commitUpload } from './uploads/commit-upload.ts';
 import { upload } from './uploads/upload-resource.ts';
+import { loginOperations } from './users/login-operations.ts';
 import { worker } from './workers/resource.ts';
 
 /** What every plugin shares, in the form of a plugin. */
@@ -39,5 +40,5 @@ export const corePlugin = definePlugin({
     worker,
   ],
   tasks: [...generalTasks, commitUpload, deleteVersion, purgeTasks],
-  operations: [...statusOperations, ...docsOperations],
+  operations: [...statusOperations, ...docsOperations, ...loginOperations],
 });

@@ -22,11 +22,15 @@ export async function insertRow(tx: Queryable, table: string, columns: Readonly<
 export async function updateRow(
   tx: Queryable,
   table: string,
-  id: string,
+  id: string | number,
   columns: Readonly<Record<string, unknown>>,
 ): Promise<boolean> {
   const names = Object.keys(columns);
   if (names.length === 0) return true;
   const assignments = join(names.map((name) => sql`${quoted(name)} = ${parameter(columns[name])}`));
-  return (await tx.execute(sql`update ${quoted(table)} set ${assignments} where id = ${id}::uuid`)) > 0;
+  return (
+    (await tx.execute(
+      sql`update ${quoted(table)} set ${assignments} where id = ${typeof id === 'number' ? sql`${id}` : sql`${id}::uuid`}`,
+    )) > 0
+  );
 }

@@ -3,10 +3,13 @@ import type { FastifyRequest } from 'fastify';
 import { access } from '../core/access/authorize.ts';
 import { dispatch } from '../core/tasks/dispatch.ts';
 import type { Authenticator } from '../core/users/authenticate.ts';
-import type { ApiRequest, Caller } from '../kit/api.ts';
+import { cookieOf, ENDED_SESSION_COOKIE, SESSION_COOKIE } from '../core/users/session-cookies.ts';
+import { findSession } from '../core/users/sessions.ts';
+import type { ApiRequest, Login } from '../kit/api.ts';
 import { NotAcceptableError, NotAuthenticatedError } from '../kit/errors.ts';
 import type { BindRequest } from '../kit/routes.ts';
 import type { Services } from '../kit/services.ts';
+import { checkCsrf } from './csrf.ts';
 import { multipartParts } from './multipart-parts.ts';
 
 const FORM = /^(application\/x-www-form-urlencoded|multipart\/form-data)\b/i;
@@ -17,11 +20,25 @@ const acceptable = (accept: string | undefined): boolean =>
   accept === '' ||
   /(\*\/\*|application\/(\*|json|[a-z.]+\+json)|text\/(html|\*)|application\/(yaml|vnd\.oai\.openapi))/i.test(accept);
 
-async function callerOf(request: FastifyRequest, authenticator: Authenticator): Promise<Caller | null> {
-  const header = request.headers.authorization;
-  if (header === undefined || !/^basic /i.test(header)) return null;
-  return authenticator.basic(header, request.ip);
+/** The user of the request: by Basic credentials, else by a session's cookie; null for nobody. Throws what these do, and CsrfError. */
+async function loginOf(
+  request: FastifyRequest,
+  { config, db }: Services,
+  authenticator: Authenticator,
+  origin: string,
+): Promise<Login | null> {
+  const { authorization, cookie } = request.headers;
+  if (authorization !== undefined && /^basic /i.test(authorization)) return authenticator.basic(authorization, request);
+  const secret = cookieOf(cookie, SESSION_COOKIE);
+  const login = secret === undefined ? undefined : await findSession(db, secret);
+  if (secret === undefined || !login) return null;
+  checkCsrf(request, secret, [origin, config.PULP_CONTENT_ORIGIN]);
+  return login;
 }
+
+/** 401; a browser whose session is over is told to forget it. */
+const notAuthenticated = ({ headers: { cookie } }: FastifyRequest): NotAuthenticatedError =>
+  new NotAuthenticatedError(undefined, cookieOf(cookie, SESSION_COOKIE) ? { 'set-cookie': ENDED_SESSION_COOKIE } : {});
 
 /** Query parameters by name, each with all its values. */
 const queryOf = (request: FastifyRequest): Record<string, string[]> => {
@@ -36,15 +53,18 @@ const queryOf = (request: FastifyRequest): Record<string, string[]> => {
 export function bindRequest(services: Services, authenticator: Authenticator): BindRequest {
   return async (request, open): Promise<ApiRequest> => {
     if (!acceptable(request.headers.accept)) throw new NotAcceptableError();
-    const caller = await callerOf(request, authenticator);
-    if (!open && !caller) throw new NotAuthenticatedError();
+    const origin = `${request.protocol}://${request.host}`;
+    const caller = await loginOf(request, services, authenticator, origin);
+    if (!open && !caller) throw notAuthenticated(request);
     const at = request.url.indexOf('?');
     return {
       services,
       access,
       caller,
+      address: request.ip,
+      audit: {},
       correlation_id: request.id,
-      origin: `${request.protocol}://${request.host}`,
+      origin,
       path: at < 0 ? request.url : request.url.slice(0, at),
       params: request.params as Record<string, string>,
       query: queryOf(request),

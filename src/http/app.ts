@@ -11,6 +11,7 @@ import { registerOperations, sendJson } from '../kit/routes.ts';
 import type { Services } from '../kit/services.ts';
 import { packageVersion } from '../lib/package-root.ts';
 import { bindRequest } from './api-request.ts';
+import { audited } from './audited.ts';
 import { registerBodyDeadline } from './body-deadline.ts';
 import { registerBodyParsers } from './body-parsers.ts';
 import { correlationId } from './correlation-id.ts';
@@ -56,7 +57,7 @@ export async function createApp(services: Services): Promise<FastifyInstance> {
   registerNotFound(app);
   const operations = apiOperations(catalog);
   await registerDocs(app, services);
-  registerOperations(app, operations, bindRequest(services, authenticator(services)));
+  registerOperations(app, operations, bindRequest(services, authenticator(services)), audited(services));
   registerApiRoot(app, services);
   for (const plugin of catalog.plugins) await plugin.routes?.(app, services);
   await registerContentApp(app, services);

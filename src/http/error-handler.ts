@@ -34,6 +34,9 @@ function answerOf(error: Error & { code?: string; statusCode?: number }): Answer
   return undefined;
 }
 
+/** The status that an error is answered with. */
+export const statusOf = (error: Error): number => answerOf(error)?.status ?? 500;
+
 /** Answers every error of the REST API in Pulp's shapes, in this one place; logs those that are our fault. */
 export function registerErrorHandler(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {

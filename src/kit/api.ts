@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { z } from 'zod';
 import type { Sql } from '../db/sql.ts';
+import type { AuditNote } from './audit-note.ts';
 import type { DispatchOptions, TaskDefinition } from './define-task.ts';
 import type { Services } from './services.ts';
 import type { JsonSchema } from './wire.ts';
@@ -11,6 +12,14 @@ export interface Caller {
   readonly id: number;
   readonly username: string;
   readonly is_superuser: boolean;
+}
+
+/** A caller, with what proves him. */
+export interface Login extends Caller {
+  /** What the login rests on, a text that is no secret: it is void when the password changes, or the API token is revoked. */
+  readonly credential: string;
+  /** Id of the session, where the request came with one. */
+  readonly session?: string;
 }
 
 /** A row under permission: its master id and what it is of. */
@@ -36,7 +45,11 @@ export interface ApiRequest {
   readonly services: Services;
   readonly access: Access;
   /** Null only where the operation is open to anyone. */
-  readonly caller: Caller | null;
+  readonly caller: Login | null;
+  /** Address of the client. */
+  readonly address: string;
+  /** What the audit log is told of the request. */
+  readonly audit: AuditNote;
   readonly correlation_id: string;
   /** Scheme and host that the client used, for paging links. */
   readonly origin: string;
@@ -61,7 +74,7 @@ export interface ApiReply {
   readonly body?: unknown;
   /** In place of a body: JSON text in pieces, sent as they are made. */
   readonly stream?: AsyncIterable<string>;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string | string[]>>;
 }
 
 export type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';

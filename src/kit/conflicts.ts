@@ -10,7 +10,7 @@ const isUniqueViolation = (error: unknown): error is { code: string; constraint:
   typeof (error as { constraint?: unknown }).constraint === 'string';
 
 /** Runs a write; a value that another row took in the meantime becomes the same ValidationError that the check before it gives. */
-export async function uniqueViolation<T>(resource: Resource, write: () => Promise<T>): Promise<T> {
+export async function uniqueViolation<T>(resource: Pick<Resource, 'fields'>, write: () => Promise<T>): Promise<T> {
   try {
     return await write();
   } catch (error) {

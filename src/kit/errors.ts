@@ -45,9 +45,10 @@ export class MalformedRequestError extends DetailError {
 export class NotAuthenticatedError extends DetailError {
   override readonly name = 'NotAuthenticatedError';
   readonly status = 401;
-  override readonly headers = { 'www-authenticate': 'Basic realm="api"' };
-  constructor(message = 'Authentication credentials were not provided.') {
+  override readonly headers: Readonly<Record<string, string>>;
+  constructor(message = 'Authentication credentials were not provided.', headers: Readonly<Record<string, string>> = {}) {
     super(message);
+    this.headers = { 'www-authenticate': 'Basic realm="api"', ...headers };
   }
 }
 
@@ -56,6 +57,15 @@ export class PermissionDeniedError extends DetailError {
   readonly status = 403;
   constructor() {
     super('You do not have permission to perform this action.');
+  }
+}
+
+/** 403: a change that came by a cookie, and may be the doing of another site. */
+export class CsrfError extends DetailError {
+  override readonly name = 'CsrfError';
+  readonly status = 403;
+  constructor(reason: string) {
+    super(`CSRF Failed: ${reason}`);
   }
 }
 

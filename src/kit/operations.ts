@@ -10,7 +10,8 @@ import { API_ROOT, collectionPath, permissionOf, pieces, snakeCase } from './nam
 import { addressedRow } from './references.ts';
 import { serialize, wantedFields } from './serialize.ts';
 
-const FORMS = ['application/json', 'application/x-www-form-urlencoded', 'multipart/form-data'];
+/** What bodies come as. */
+export const FORMS = ['application/json', 'application/x-www-form-urlencoded', 'multipart/form-data'];
 const FILE_FORMS = ['multipart/form-data', 'application/x-www-form-urlencoded'];
 const STRINGS = { type: 'array', items: { type: 'string' } };
 const METHODS: Record<Verb, Method> = {

@@ -14,6 +14,9 @@ export type FastPath = (request: IncomingMessage, response: ServerResponse) => b
 /** Makes a handler's request out of an HTTP one: authenticates where the operation is not open, reads the body. */
 export type BindRequest = (request: FastifyRequest, open: boolean) => Promise<ApiRequest>;
 
+/** Runs an operation's handler, and what belongs to every run. */
+export type RunOperation = (operation: Operation, request: ApiRequest) => Promise<ApiReply>;
+
 const FILE_FORM = 'multipart/form-data';
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 
@@ -36,24 +39,36 @@ function send(reply: FastifyReply, answer: ApiReply): FastifyReply {
 }
 
 /** Routes the operations; a method that a URL does not have is answered 405 with `Allow`, OPTIONS with `Allow` alone. */
-export function registerOperations(app: FastifyInstance, operations: readonly Operation[], bind: BindRequest): void {
+export function registerOperations(
+  app: FastifyInstance,
+  operations: readonly Operation[],
+  bind: BindRequest,
+  run: RunOperation,
+): void {
   const byUrl = new Map<string, Operation[]>();
   for (const operation of operations) {
     for (const url of [operation.url, ...(operation.aliases ?? [])]) byUrl.set(url, [...(byUrl.get(url) ?? []), operation]);
   }
   const takesFiles = (here: readonly Operation[]) => here.some((operation) => operation.takesFiles);
-  for (const [url, here] of byUrl) if (!takesFiles(here)) registerUrl(app, url, here, bind);
+  for (const [url, here] of byUrl) if (!takesFiles(here)) registerUrl(app, url, here, bind, run);
   app.register(async (scope) => {
     scope.removeContentTypeParser(FILE_FORM);
     scope.addContentTypeParser(FILE_FORM, (_request, payload, done) => done(null, payload));
-    for (const [url, here] of byUrl) if (takesFiles(here)) registerUrl(scope, url, here, bind);
+    for (const [url, here] of byUrl) if (takesFiles(here)) registerUrl(scope, url, here, bind, run);
   });
 }
 
-function registerUrl(app: FastifyInstance, url: string, operations: readonly Operation[], bind: BindRequest): void {
+function registerUrl(
+  app: FastifyInstance,
+  url: string,
+  operations: readonly Operation[],
+  bind: BindRequest,
+  run: RunOperation,
+): void {
   const has = new Map(operations.map((operation) => [operation.method.toUpperCase(), operation]));
   const allow = [...METHODS.filter((method) => has.has(method)), ...(has.has('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ');
-  const headers = { allow, vary: 'Accept' };
+  // What a cookie has proven is not for others.
+  const headersFor = ({ headers }: FastifyRequest) => ({ allow, vary: headers.authorization ? 'Accept' : 'Accept, Cookie' });
   for (const [method, operation] of has) {
     app.route({
       method,
@@ -61,8 +76,8 @@ function registerUrl(app: FastifyInstance, url: string, operations: readonly Ope
       exposeHeadRoute: method === 'GET',
       config: { takesFiles: operation.takesFiles === true },
       handler: async (request, reply) => {
-        reply.headers(headers);
-        return send(reply, await operation.handler(await bind(request, operation.permission === null)));
+        reply.headers(headersFor(request));
+        return send(reply, await run(operation, await bind(request, operation.permission === null)));
       },
     });
   }
@@ -74,11 +89,11 @@ function registerUrl(app: FastifyInstance, url: string, operations: readonly Ope
       url,
       exposeHeadRoute: false,
       handler: async (request, reply) => {
-        reply.headers(headers);
+        reply.headers(headersFor(request));
         await bind(request, open);
         throw new MethodNotAllowedError(request.method);
       },
     });
   }
-  app.route({ method: 'OPTIONS', url, handler: async (_request, reply) => reply.headers(headers).code(204).send() });
+  app.route({ method: 'OPTIONS', url, handler: async (request, reply) => reply.headers(headersFor(request)).code(204).send() });
 }

@@ -3,6 +3,8 @@ import { type Sql, sql } from '../../db/sql.ts';
 import type { Services } from '../../kit/services.ts';
 import type { WakeUp } from '../../queue/queue.ts';
 import { type Repeated, startRepeating } from '../repeat.ts';
+import { expireAudit } from '../audit/audit-retention.ts';
+import { removeEndedSessions } from '../users/sessions.ts';
 import { DONE_CHANNEL } from './channels.ts';
 import type { ClaimedTask } from './claimed-task.ts';
 import { LAST_FENCE } from './fence.ts';
@@ -99,6 +101,8 @@ const lost: Sql = sql`
 async function purge(tx: Queryable, { config }: Services): Promise<number> {
   await tx.execute(sql`
     delete from worker where last_heartbeat < clock_timestamp() - make_interval(secs => ${config.PULP_WORKER_TTL * LISTED_LIVES}::float8)`);
+  await removeEndedSessions(tx);
+  await expireAudit(tx, config.DECKLE_AUDIT_RETENTION_DAYS);
   if (config.DECKLE_TASK_RETENTION_DAYS === 0) return 0;
   return tx.execute(sql`
     delete from task where id in (

@@ -1,10 +1,13 @@
-import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { sql } from '../../db/sql.ts';
-import type { Caller } from '../../kit/api.ts';
+import type { Caller, Login } from '../../kit/api.ts';
 import { ApiError } from '../../kit/errors.ts';
 import type { Services } from '../../kit/services.ts';
 import { verifyPassword } from '../../lib/password-hash.ts';
+import { type AuditEntry, writeAudit } from '../audit/audit-log.ts';
+import { findApiToken, isApiToken } from './api-token.ts';
+import { passwordCredential, stillGood, tokenCredential, type UserRow } from './credential.ts';
 import { FailureThrottle } from './failure-throttle.ts';
 
 /** 401: unknown user, wrong password, inactive user or unreadable header; the text does not tell which. */
@@ -18,28 +21,30 @@ export class InvalidCredentialsError extends ApiError {
   }
 }
 
-/** Who a request says it is, proven. */
+/** Where credentials come from; a request of the framework is one. */
+export interface RequestSource {
+  /** Address of the client. */
+  readonly ip: string;
+  /** Correlation id. */
+  readonly id: string;
+  readonly method: string;
+}
+
+/** Who a request says it is, proven. The password may be an API token of the user. */
 export interface Authenticator {
   /**
    * The active user that an `Authorization: Basic …` header names.
    * @throws InvalidCredentialsError, ThrottledError
    */
-  basic(header: string, remoteAddress: string): Promise<Caller>;
+  basic(header: string, source: RequestSource): Promise<Login>;
   /** The same for a name and a password that came another way (a token request's form). */
-  password(username: string, password: string, remoteAddress: string): Promise<Caller>;
+  password(username: string, password: string, source: RequestSource): Promise<Login>;
+  /** Whether the password is that of the user, tried under the same limits as a login. Throws ThrottledError. */
+  knows(username: string, password: string, source: RequestSource): Promise<boolean>;
   /** The active user of this name, read now; undefined where there is none. */
-  find(username: string): Promise<KnownUser | undefined>;
-}
-
-/** A user found by name alone. */
-export interface KnownUser extends Caller {
-  /** Changes with the password: what was issued under another stamp is void. */
-  readonly credentialStamp: string;
-}
-
-interface UserRow extends Caller {
-  readonly password: string | null;
-  readonly is_active: boolean;
+  find(username: string): Promise<Caller | undefined>;
+  /** The user whose earlier login rested on this credential; undefined where that is void by now. */
+  again(username: string, credential: string): Promise<Login | undefined>;
 }
 
 const VERIFIED_MS = 60_000;
@@ -74,6 +79,7 @@ type AuthenticatorServices = Pick<Services, 'db' | 'clock'>;
 const authenticators = new WeakMap<Services['db'], Authenticator>();
 
 function makeAuthenticator(services: AuthenticatorServices): Authenticator {
+  const { db } = services;
   const key = randomBytes(32);
   const verified = new LRUCache<string, true>({ max: MAX_VERIFIED, ttl: VERIFIED_MS });
   const attempts = new Map<string, Promise<boolean>>();
@@ -82,7 +88,7 @@ function makeAuthenticator(services: AuthenticatorServices): Authenticator {
   const readRow = async (username: string): Promise<UserRow | undefined> => {
     // PostgreSQL has no text with NUL, so nobody has such a name.
     if (username.includes('\0')) return undefined;
-    const [row] = await services.db.query<UserRow>(
+    const [row] = await db.query<UserRow>(
       sql`select id, username, password, is_active, is_superuser from app_user where username = ${username}`,
     );
     return row;
@@ -97,38 +103,73 @@ function makeAuthenticator(services: AuthenticatorServices): Authenticator {
     return started;
   };
 
-  const check = async (username: string, password: string, remoteAddress: string): Promise<Caller> => {
+  /** Runs an attempt within the limits of its address and user name. One that fails is noted in the audit log. */
+  const limited = async (username: string, source: RequestSource, work: () => Promise<boolean>): Promise<boolean> => {
+    const right = await throttle.guard([`address ${source.ip}`, `user ${username}`], work);
+    if (!right) await writeAudit(db, failedLogin(username, source));
+    return right;
+  };
+
+  const provenUser = async (username: string, password: string, source: RequestSource): Promise<UserRow | undefined> => {
     const row = await readRow(username);
     const stored = row?.is_active ? (row.password ?? undefined) : undefined;
     const proof = createHmac('sha256', key)
       .update(JSON.stringify([row?.id ?? username, stored ?? null, password]))
       .digest('base64');
     if (!verified.has(proof)) {
-      const right = await attempt(proof, () =>
-        // Without a stored hash the work is the same and the answer is no.
-        throttle.guard([`address ${remoteAddress}`, `user ${username}`], () => verifyPassword(password, stored)),
-      );
-      if (!right) throw new InvalidCredentialsError();
+      // Without a stored hash the work is the same and the answer is no.
+      const right = await attempt(proof, () => limited(username, source, () => verifyPassword(password, stored)));
+      if (!right) return undefined;
       verified.set(proof, true);
     }
+    return row;
+  };
+
+  const check = async (username: string, password: string, source: RequestSource): Promise<Login> => {
+    if (isApiToken(password) && !username.includes('\0')) {
+      const found = await findApiToken(db, username, password);
+      if (found) return loginOf(found.user, tokenCredential(found.tokenId));
+      await limited(username, source, async () => false);
+      throw new InvalidCredentialsError();
+    }
+    const row = await provenUser(username, password, source);
     if (!row) throw new InvalidCredentialsError();
-    return { id: row.id, username: row.username, is_superuser: row.is_superuser };
+    return loginOf(row, passwordCredential(row));
   };
 
   return {
-    basic: async (header, remoteAddress) => {
+    basic: async (header, source) => {
       const credentials = parseBasic(header);
       if (!credentials) throw new InvalidCredentialsError();
-      return check(credentials.username, credentials.password, remoteAddress);
+      return check(credentials.username, credentials.password, source);
     },
     password: check,
+    knows: async (username, password, source) => (await provenUser(username, password, source)) !== undefined,
     find: async (username) => {
       const row = await readRow(username);
-      if (!row?.is_active) return undefined;
-      const credentialStamp = createHash('sha256')
-        .update(JSON.stringify([row.id, row.password]))
-        .digest('base64url');
-      return { id: row.id, username: row.username, is_superuser: row.is_superuser, credentialStamp };
+      return row?.is_active ? { id: row.id, username: row.username, is_superuser: row.is_superuser } : undefined;
+    },
+    again: async (username, credential) => {
+      const row = await readRow(username);
+      return row && (await stillGood(db, row, credential)) ? loginOf(row, credential) : undefined;
     },
   };
 }
+
+const loginOf = ({ id, username, is_superuser }: UserRow, credential: string): Login => ({
+  id,
+  username,
+  is_superuser,
+  credential,
+});
+
+const failedLogin = (username: string, { ip, id, method }: RequestSource): AuditEntry => ({
+  user_id: null,
+  username,
+  address: ip,
+  authentication: null,
+  method,
+  operation: 'authenticate',
+  status: 401,
+  correlation_id: id,
+});

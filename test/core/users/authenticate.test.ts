@@ -9,7 +9,7 @@ import { hashPassword } from '../../../src/lib/password-hash.ts';
 import { createDatabase, type TestDatabase } from '../../support/postgres.ts';
 
 const log = pino({ level: 'silent' });
-const HOME = '192.0.2.1';
+const HOME = { ip: '192.0.2.1', id: 'test', method: 'GET' };
 let database: TestDatabase;
 let now = new Date('2026-01-01T00:00:00Z');
 const clock = () => now;
@@ -55,7 +55,7 @@ it('knows the user by name and password, the password with a colon in it', async
   const user = await here.authenticator.basic(header('alice', 'right:pass'), HOME);
   assert.equal(user.username, 'alice');
   assert.equal(user.is_superuser, true);
-  assert.deepEqual(Object.keys(user).sort(), ['id', 'is_superuser', 'username']);
+  assert.deepEqual(Object.keys(user).sort(), ['credential', 'id', 'is_superuser', 'username']);
 });
 
 it('says the same to a wrong password, an unknown, an inactive and a passwordless user and to a malformed header', async () => {
@@ -113,7 +113,9 @@ it('slows guessing down after ten failures, by address and by user, and lets pro
   const login = () => here.authenticator.basic(header('alice', 'right:pass'), HOME);
   await login();
   const guesses = await Promise.allSettled(
-    Array.from({ length: 14 }, (_, n) => here.authenticator.basic(header('alice', `guess ${n}`), `198.51.100.${n}`)),
+    Array.from({ length: 14 }, (_, n) =>
+      here.authenticator.basic(header('alice', `guess ${n}`), { ...HOME, ip: `198.51.100.${n}` }),
+    ),
   );
   const reasons = guesses.map((guess) => (guess.status === 'rejected' ? guess.reason.name : 'let in'));
   assert.equal(reasons.filter((name) => name === 'InvalidCredentialsError').length, 10);
@@ -149,10 +151,30 @@ it('lets more than ten honest logins at once wait for each other', async () => {
   assert.deepEqual(await Promise.all(attempts), Array(30).fill(true));
 });
 
-it('changes the credential stamp with the password', async () => {
-  const first = await here.authenticator.find('alice');
-  await here.db.execute(sql`update app_user set password = ${await hashPassword('right:pass')} where username = 'alice'`);
-  const second = await here.authenticator.find('alice');
-  assert.notEqual(first?.credentialStamp, second?.credentialStamp);
-  assert.equal(await here.authenticator.find('gone'), undefined);
+it('knows a user again as long as the password stays', async () => {
+  const { credential } = await here.authenticator.basic(header('alice', 'right:pass'), HOME);
+  assert.equal((await here.authenticator.again('alice', credential))?.username, 'alice');
+  assert.equal(await here.authenticator.again('keyless', credential), undefined);
+  await here.db.execute(sql`update app_user set is_active = false where username = 'alice'`);
+  assert.equal(await here.authenticator.again('alice', credential), undefined);
+  await here.db.execute(
+    sql`update app_user set is_active = true, password = ${await hashPassword('right:pass')} where username = 'alice'`,
+  );
+  assert.equal(await here.authenticator.again('alice', credential), undefined);
+});
+
+it('notes failed logins in the audit log, as many as the throttle lets through', async () => {
+  const tried = () =>
+    here.db.query(sql`select username, address, operation, status, correlation_id from audit_entry where username = 'mallory'`);
+  const guesses = Array.from({ length: 12 }, (_, n) => here.authenticator.basic(header('mallory', `guess ${n}`), HOME));
+  await Promise.allSettled(guesses);
+  const noted = await tried();
+  assert.equal(noted.length, 10);
+  assert.deepEqual(noted[0], {
+    username: 'mallory',
+    address: HOME.ip,
+    operation: 'authenticate',
+    status: 401,
+    correlation_id: HOME.id,
+  });
 });

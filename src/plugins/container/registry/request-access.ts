@@ -37,7 +37,7 @@ const NOBODY = /^basic +Og==$/i;
 /** The request's user where Basic authentication is in force; null for nobody. */
 async function basic({ authenticator }: ServedRegistry, request: FastifyRequest): Promise<Caller | null> {
   const header = request.headers.authorization;
-  return header === undefined || NOBODY.test(header) ? null : authenticator.basic(header, request.ip);
+  return header === undefined || NOBODY.test(header) ? null : authenticator.basic(header, request);
 }
 
 /** `/v2/` itself: any token of ours, or any user. */

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { InvalidCredentialsError, type KnownUser, permitted } from '../../../core/plugin-api.ts';
-import type { Caller } from '../../../kit/api.ts';
+import { InvalidCredentialsError, permitted, type RequestSource, tokenPrnOf, writeAudit } from '../../../core/plugin-api.ts';
+import type { Caller, Login } from '../../../kit/api.ts';
 import { MalformedRequestError } from '../../../kit/errors.ts';
 import { isRepositoryName } from '../oci/reference.ts';
 import { sendJson } from './json-answer.ts';
@@ -31,10 +31,30 @@ async function grant(registry: ServedRegistry, caller: Caller | null, asked: Ask
   return { type, name, actions };
 }
 
-async function issue(registry: ServedRegistry, caller: Caller | null, scopes: readonly string[]) {
+const writes = ({ actions }: Access): boolean => actions.includes('push') || actions.includes('delete');
+
+/** A token for what is asked and allowed. One that lets change anything is noted in the audit log. */
+async function issue(registry: ServedRegistry, caller: Login | null, scopes: readonly string[], source: RequestSource) {
   const access = await Promise.all(parseScopes(scopes).map((asked) => grant(registry, caller, asked)));
-  return { access, issued: await registry.tokens.issue(caller?.username ?? '', access) };
+  const issued = await registry.tokens.issue(caller?.username ?? '', access);
+  const scope = access.filter(writes).map(scopeText);
+  if (caller && scope.length > 0) {
+    await writeAudit(registry.services.db, {
+      user_id: caller.id,
+      username: caller.username,
+      address: source.ip,
+      authentication: tokenPrnOf(caller.credential) ?? 'password',
+      method: source.method,
+      operation: 'token',
+      after: { scope },
+      status: 200,
+      correlation_id: source.id,
+    });
+  }
+  return { access, issued };
 }
+
+const scopeText = ({ type, name, actions }: Access): string => `${type}:${name}:${actions.join(',')}`;
 
 /** The other service's token would be of no use here, nor may ours be had in its name. */
 function checkService({ tokens }: ServedRegistry, service: string | null | undefined): void {
@@ -49,32 +69,26 @@ const answer = ({ token, issuedAt, expiresIn }: IssuedToken) => ({
   access_token: token,
 });
 
-const refreshFor = (registry: ServedRegistry, user: KnownUser): Promise<string> =>
-  registry.tokens.issueRefresh(user.username, user.credentialStamp);
+const refreshFor = (registry: ServedRegistry, user: Login): Promise<string> =>
+  registry.tokens.issueRefresh(user.username, user.credential);
 
 /** GET: Basic credentials or none (distribution: docs/spec/auth/token.md). */
 async function getToken(registry: ServedRegistry, request: FastifyRequest, query: URLSearchParams): Promise<unknown> {
   const header = request.headers.authorization;
   const basic = header !== undefined && /^basic\b/i.test(header);
-  const caller = basic ? await registry.authenticator.basic(header, request.ip) : null;
+  const caller = basic ? await registry.authenticator.basic(header, request) : null;
   checkService(registry, query.get('service'));
-  const { issued } = await issue(registry, caller, query.getAll('scope'));
-  const user = caller && query.get('offline_token') === 'true' ? await registry.authenticator.find(caller.username) : undefined;
-  return { ...answer(issued), ...(user ? { refresh_token: await refreshFor(registry, user) } : {}) };
+  const { issued } = await issue(registry, caller, query.getAll('scope'), request);
+  const offline = caller && query.get('offline_token') === 'true';
+  return { ...answer(issued), ...(offline ? { refresh_token: await refreshFor(registry, caller) } : {}) };
 }
 
 /** The user that a form proves. Throws InvalidCredentialsError. */
-async function userOf(registry: ServedRegistry, form: OauthForm, remoteAddress: string): Promise<KnownUser> {
-  const { authenticator, tokens } = registry;
-  if (form.grant_type === 'password') {
-    const caller = await authenticator.password(form.username, form.password, remoteAddress);
-    const user = await authenticator.find(caller.username);
-    if (!user) throw new InvalidCredentialsError();
-    return user;
-  }
+async function userOf({ authenticator, tokens }: ServedRegistry, form: OauthForm, source: RequestSource): Promise<Login> {
+  if (form.grant_type === 'password') return authenticator.password(form.username, form.password, source);
   const refresh = await tokens.verifyRefresh(form.refresh_token);
-  const user = refresh && (await authenticator.find(refresh.subject));
-  if (!refresh || user?.credentialStamp !== refresh.credential) throw new InvalidCredentialsError();
+  const user = refresh && (await authenticator.again(refresh.subject, refresh.credential));
+  if (!user) throw new InvalidCredentialsError();
   return user;
 }
 
@@ -89,13 +103,13 @@ async function postToken(registry: ServedRegistry, request: FastifyRequest, repl
       error_description: form.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '),
     };
   }
-  const user = await userOf(registry, form.data, request.ip);
+  const user = await userOf(registry, form.data, request);
   checkService(registry, form.data.service);
-  const { access, issued } = await issue(registry, user, form.data.scope === undefined ? [] : [form.data.scope]);
+  const { access, issued } = await issue(registry, user, form.data.scope === undefined ? [] : [form.data.scope], request);
   const offline = form.data.grant_type === 'refresh_token' || form.data.access_type === 'offline';
   return {
     ...answer(issued),
-    scope: access.map(({ type, name, actions }) => `${type}:${name}:${actions.join(',')}`).join(' '),
+    scope: access.map(scopeText).join(' '),
     ...(offline ? { refresh_token: await refreshFor(registry, user) } : {}),
   };
 }

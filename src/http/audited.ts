@@ -1,0 +1,51 @@
+import { writeAudit } from '../core/audit/audit-log.ts';
+import { tokenPrnOf } from '../core/users/credential.ts';
+import type { ApiRequest, Login, Operation } from '../kit/api.ts';
+import type { RunOperation } from '../kit/routes.ts';
+import type { Services } from '../kit/services.ts';
+import { statusOf } from './error-handler.ts';
+
+const authenticationOf = ({ credential, session }: Login): string =>
+  session ? 'session' : (tokenPrnOf(credential) ?? 'password');
+
+/** Adds what was done to the audit log. What cannot be written there goes to the process's log: the answer is decided by then, and true. */
+async function record({ db, log }: Services, operation: Operation, request: ApiRequest, status: number): Promise<void> {
+  const { caller, address, audit, correlation_id } = request;
+  const entry = {
+    user_id: caller?.id ?? null,
+    username: caller?.username ?? '',
+    address,
+    authentication: caller && authenticationOf(caller),
+    method: operation.method.toUpperCase(),
+    operation: operation.operationId,
+    ...audit,
+    status,
+    correlation_id,
+  };
+  try {
+    await writeAudit(db, entry);
+  } catch (error) {
+    log.error({ err: error, entry }, 'the audit log could not be written');
+  }
+}
+
+/**
+ * Runs operations; those that are no reads are recorded, with their outcome, before they are answered. The one place for it: no
+ * operation has to think of the audit log.
+ */
+export const audited =
+  (services: Services): RunOperation =>
+  async (operation, request) => {
+    if (operation.method === 'get') return operation.handler(request);
+    let status = 500;
+    try {
+      const reply = await operation.handler(request);
+      status = reply.status;
+      return reply;
+    } catch (error) {
+      status = statusOf(error as Error);
+      throw error;
+    } finally {
+      await record(services, operation, request, status);
+    }
+  };
