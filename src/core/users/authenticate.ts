@@ -78,21 +78,23 @@ type AuthenticatorServices = Pick<Services, 'db' | 'clock'>;
 // One for REST and registry together, so that failures at both count as one number.
 const authenticators = new WeakMap<Services['db'], Authenticator>();
 
-function makeAuthenticator(services: AuthenticatorServices): Authenticator {
-  const { db } = services;
+/** Runs an attempt within the limits of its address and user name. One that fails is noted in the audit log. */
+type Limited = (username: string, source: RequestSource, work: () => Promise<boolean>) => Promise<boolean>;
+
+async function readRow(db: Services['db'], username: string): Promise<UserRow | undefined> {
+  // PostgreSQL has no text with NUL, so nobody has such a name.
+  if (username.includes('\0')) return undefined;
+  const [row] = await db.query<UserRow>(
+    sql`select id, username, password, is_active, is_superuser from app_user where username = ${username}`,
+  );
+  return row;
+}
+
+/** Makes what answers the user whose password it is, or undefined. */
+function passwordProver(db: Services['db'], limited: Limited) {
   const key = randomBytes(32);
   const verified = new LRUCache<string, true>({ max: MAX_VERIFIED, ttl: VERIFIED_MS });
   const attempts = new Map<string, Promise<boolean>>();
-  const throttle = new FailureThrottle(services.clock);
-
-  const readRow = async (username: string): Promise<UserRow | undefined> => {
-    // PostgreSQL has no text with NUL, so nobody has such a name.
-    if (username.includes('\0')) return undefined;
-    const [row] = await db.query<UserRow>(
-      sql`select id, username, password, is_active, is_superuser from app_user where username = ${username}`,
-    );
-    return row;
-  };
 
   // The first one asks for the hash, those who come with the same credentials meanwhile wait for its answer.
   const attempt = (proof: string, work: () => Promise<boolean>): Promise<boolean> => {
@@ -103,15 +105,8 @@ function makeAuthenticator(services: AuthenticatorServices): Authenticator {
     return started;
   };
 
-  /** Runs an attempt within the limits of its address and user name. One that fails is noted in the audit log. */
-  const limited = async (username: string, source: RequestSource, work: () => Promise<boolean>): Promise<boolean> => {
-    const right = await throttle.guard([`address ${source.ip}`, `user ${username}`], work);
-    if (!right) await writeAudit(db, failedLogin(username, source));
-    return right;
-  };
-
-  const provenUser = async (username: string, password: string, source: RequestSource): Promise<UserRow | undefined> => {
-    const row = await readRow(username);
+  return async (username: string, password: string, source: RequestSource): Promise<UserRow | undefined> => {
+    const row = await readRow(db, username);
     const stored = row?.is_active ? (row.password ?? undefined) : undefined;
     const proof = createHmac('sha256', key)
       .update(JSON.stringify([row?.id ?? username, stored ?? null, password]))
@@ -124,6 +119,16 @@ function makeAuthenticator(services: AuthenticatorServices): Authenticator {
     }
     return row;
   };
+}
+
+function makeAuthenticator({ db, clock }: AuthenticatorServices): Authenticator {
+  const throttle = new FailureThrottle(clock);
+  const limited: Limited = async (username, source, work) => {
+    const right = await throttle.guard([`address ${source.ip}`, `user ${username}`], work);
+    if (!right) await writeAudit(db, failedLogin(username, source));
+    return right;
+  };
+  const provenUser = passwordProver(db, limited);
 
   const check = async (username: string, password: string, source: RequestSource): Promise<Login> => {
     if (isApiToken(password) && !username.includes('\0')) {
@@ -146,11 +151,11 @@ function makeAuthenticator(services: AuthenticatorServices): Authenticator {
     password: check,
     knows: async (username, password, source) => (await provenUser(username, password, source)) !== undefined,
     find: async (username) => {
-      const row = await readRow(username);
+      const row = await readRow(db, username);
       return row?.is_active ? { id: row.id, username: row.username, is_superuser: row.is_superuser } : undefined;
     },
     again: async (username, credential) => {
-      const row = await readRow(username);
+      const row = await readRow(db, username);
       return row && (await stillGood(db, row, credential)) ? loginOf(row, credential) : undefined;
     },
   };
