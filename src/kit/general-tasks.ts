@@ -12,7 +12,8 @@ import { serialize } from './serialize.ts';
  */
 const columns = z.record(z.string(), z.unknown());
 
-const storeOf = (resource: Resource): Store => {
+/** How the rows of a resource that has verbs which write are written. */
+export const storeOf = (resource: Resource): Store => {
   if (!resource.store) throw new Error(`${resourceKey(resource)} has no store`);
   return resource.store;
 };

@@ -6,7 +6,7 @@ import { parseBody } from './body.ts';
 import { UNIQUE_MESSAGE, uniqueViolation } from './conflicts.ts';
 import type { Columns, Resource, Row } from './define-resource.ts';
 import { type FieldErrors, ValidationError } from './errors.ts';
-import { generalCreate, generalDelete, generalMultiDelete, generalUpdate } from './general-tasks.ts';
+import { generalCreate, generalDelete, generalMultiDelete, generalUpdate, storeOf } from './general-tasks.ts';
 import { hrefOf, permissionOf, prnType, resourceKey } from './names.ts';
 import { addressedRow, visibleRow } from './references.ts';
 import { serialize } from './serialize.ts';
@@ -86,17 +86,20 @@ export async function createRow(resource: Resource, request: ApiRequest): Promis
     return { status: 202, body: { task: task.href } };
   }
   await uniqueViolation(resource, () =>
-    services.db.transaction(async (tx) => {
-      if (!resource.store) throw new Error(`${resourceKey(resource)} has no store`);
-      await resource.store.insert(tx, { id, domain_id: services.domain.id, columns });
-    }),
+    services.db.transaction((tx) => storeOf(resource).insert(tx, { id, domain_id: services.domain.id, columns })),
   );
-  const row = await visibleRow(resource, id, request);
-  if (!row) throw new Error(`${resourceKey(resource)} ${id} is not there after its insert`);
+  const row = await writtenRow(resource, id, request);
   return { status: 201, headers: { location: hrefOf(resource, id) }, body: serialize(resource, row, services) };
 }
 
-/** PUT and PATCH: 200 with the resource where nothing changes, else a task (spec: core, sync vs async). */
+/** The row as it stands after a write that the request has made. */
+async function writtenRow(resource: Resource, id: string, request: ApiRequest): Promise<Row> {
+  const row = await visibleRow(resource, id, request);
+  if (!row) throw new Error(`${resourceKey(resource)} ${id} is not there after it was written`);
+  return row;
+}
+
+/** PUT and PATCH: 200 with the resource where nothing changes or changes are made at once, else a task (spec: core, sync vs async). */
 export async function updateRow(resource: Resource, request: ApiRequest, partial: boolean): Promise<ApiReply> {
   const row = await addressedRow(resource, request);
   await request.access.check(callerOf(request), permissionOf(resource, 'change'), row);
@@ -112,6 +115,7 @@ export async function updateRow(resource: Resource, request: ApiRequest, partial
     Object.entries(columns).filter(([name, value]) => !isDeepStrictEqual(value, row[name] ?? null)),
   );
   if (Object.keys(changed).length === 0) return { status: 200, body: serialize(resource, row, request.services) };
+  if (resource.mutation?.update === 'sync') return changeNow(resource, row.id, changed, request);
   const task = await request.dispatch(
     generalUpdate,
     { resource: resourceKey(resource), id: row.id, columns: changed },
@@ -120,11 +124,21 @@ export async function updateRow(resource: Resource, request: ApiRequest, partial
   return { status: 202, body: { task: task.href } };
 }
 
-/** DELETE: a task that holds the row. */
+async function changeNow(resource: Resource, id: string, changed: Columns, request: ApiRequest): Promise<ApiReply> {
+  const { db } = request.services;
+  await uniqueViolation(resource, () => db.transaction((tx) => storeOf(resource).update(tx, id, changed)));
+  return { status: 200, body: serialize(resource, await writtenRow(resource, id, request), request.services) };
+}
+
+/** DELETE: done at once (204), or a task that holds the row. */
 export async function deleteRow(resource: Resource, request: ApiRequest): Promise<ApiReply> {
   const row = await addressedRow(resource, request);
   await request.access.check(callerOf(request), permissionOf(resource, 'delete'), row);
   await resource.mayDelete?.(row, request);
+  if (resource.mutation?.delete === 'sync') {
+    await request.services.db.transaction((tx) => storeOf(resource).delete(tx, row.id));
+    return { status: 204 };
+  }
   const general = resource.multiDelete ? generalMultiDelete : generalDelete;
   const definition = resource.slowDelete ? { ...general, immediate: false } : general;
   const task = await request.dispatch(
