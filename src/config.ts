@@ -76,6 +76,13 @@ export const settings = {
     .default([])
     .meta({ description: 'Folders that `file://` remotes may name, separated by commas.' }),
   PULP_CACHE_ENABLED: flag.default(true).meta({ description: 'Keep manifests and small blobs of the registry in memory.' }),
+  PULP_HIDE_GUARDED_DISTRIBUTIONS: flag
+    .default(false)
+    .meta({ description: 'Leave distributions with a content guard out of the pages of `/pulp/content/`.' }),
+  PULP_ENVVAR_HEADER_CONTENT_GUARD_ALLOWED_VARS: list.default([]).meta({
+    description:
+      'Environment variables whose values content guards of the type `envvar_header` may ask for, separated by commas.',
+  }),
   PULP_WORKER_TTL: count(15, 1, 3600).meta({ description: 'Seconds without a heartbeat after which a worker counts as gone.' }),
   DECKLE_TRUSTED_PROXIES: list
     .default([])
@@ -119,6 +126,8 @@ type Parsed = z.output<typeof schema>;
 export interface Config extends Omit<Parsed, 'PULP_CONTENT_ORIGIN' | 'PULP_TOKEN_SERVER'> {
   readonly PULP_CONTENT_ORIGIN: string;
   readonly PULP_TOKEN_SERVER: string;
+  /** What the variables hold that `PULP_ENVVAR_HEADER_CONTENT_GUARD_ALLOWED_VARS` names, without the ends of their lines; empty ones are left out. */
+  readonly guardSecrets: ReadonlyMap<string, string>;
 }
 
 /** A setting that cannot be used. The message names it. */
@@ -143,6 +152,12 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     ...parsed.data,
     PULP_CONTENT_ORIGIN: contentOrigin,
     PULP_TOKEN_SERVER: parsed.data.PULP_TOKEN_SERVER ?? `${contentOrigin}/token/`,
+    guardSecrets: new Map(
+      parsed.data.PULP_ENVVAR_HEADER_CONTENT_GUARD_ALLOWED_VARS.flatMap((name) => {
+        const value = (env[name] ?? '').replace(/[\r\n]+$/, '');
+        return value === '' ? [] : [[name, value]];
+      }),
+    ),
   };
 }
 

@@ -1,13 +1,23 @@
+import { createHash } from 'node:crypto';
 import { OnDemandArtifacts } from '../core/artifacts/open-artifact.ts';
 import { answerFile } from '../core/files/answer-file.ts';
 import { type Http, StoredFiles } from '../core/files/stored-files.ts';
+import { sql } from '../db/sql.ts';
 import type { ServedFile } from '../kit/content-handler.ts';
+import { isUuid } from '../kit/names.ts';
 import type { ContentFile, ServedVersion } from '../kit/served-file.ts';
 import type { Services } from '../kit/services.ts';
 import type { Known, KnownContent } from './known-content.ts';
 
 const BODY_CACHE_BYTES = 32 * 1024 * 1024;
 const YEAR_SECONDS = 365 * 24 * 3600;
+
+interface ArtifactRow {
+  readonly file: string;
+  readonly size: number;
+  readonly sha256: string;
+  readonly pulp_created: string;
+}
 
 /** A file of a version, and who may keep it. */
 export interface AskedFile {
@@ -59,6 +69,28 @@ export class ContentAnswers {
     });
     if (sent) return 'sent';
     return first.hit ? 'hit' : 'miss';
+  }
+
+  /** Answers with a page, which stands for itself: what a client has already is not sent again. */
+  page(http: Http, html: string, guarded: boolean): void {
+    const body = Buffer.from(html);
+    const described = { size: body.byteLength, etag: createHash('sha256').update(body).digest('hex') };
+    const headers = { contentType: 'text/html; charset=utf-8', others: { 'Cache-Control': cacheControl(guarded) } };
+    this.#files.sendBytes(http, body, described, headers);
+  }
+
+  /** Answers with the artifact of this id; false, with nothing sent, where there is none or its file is lost. */
+  async artifact(http: Http, id: string): Promise<boolean> {
+    const { db, domain, log } = this.#services;
+    if (!isUuid(id)) return false;
+    const [row] = await db.query<ArtifactRow>(sql`
+      select file, size, sha256, pulp_created from artifact where id = ${id}::uuid and domain_id = ${domain.id}::uuid`);
+    if (!row) return false;
+    const stored = { key: row.file, size: row.size, etag: row.sha256, modified: new Date(row.pulp_created).toUTCString() };
+    const others = { 'Cache-Control': cacheControl(true, YEAR_SECONDS), 'X-PULP-ARTIFACT-SIZE': String(row.size) };
+    if (await this.#files.send(http, stored, { contentType: 'application/octet-stream', others }, id)) return true;
+    log.error({ artifact: id, file: row.file }, 'stored file is missing; repair the content');
+    return false;
   }
 
   close(): Promise<void> {

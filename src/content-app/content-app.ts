@@ -1,13 +1,17 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { UnavailableArtifactError } from '../core/artifacts/open-artifact.ts';
-import { ContentGuards } from '../core/content-guards/content-guards.ts';
+import { ContentGuards, type GuardedRequest } from '../core/content-guards/content-guards.ts';
+import { ARTIFACTS } from '../core/distributions/artifact-distribution.ts';
 import { type ServedDistribution, ServedDistributions, servedVersion } from '../core/distributions/served-distributions.ts';
 import { UnsettledFileError } from '../core/files/answer-file.ts';
 import { isDatabaseAway } from '../core/tasks/database-away.ts';
+import { type Authenticator, authenticator, InvalidCredentialsError } from '../core/users/authenticate.ts';
+import { ThrottledError } from '../core/users/failure-throttle.ts';
+import type { Caller } from '../kit/api.ts';
 import type { Folder } from '../kit/content-handler.ts';
 import { passHeaders } from '../kit/routes.ts';
 import type { Services } from '../kit/services.ts';
-import { type AskedFile, ContentAnswers, cacheControl } from './content-answer.ts';
+import { type AskedFile, ContentAnswers } from './content-answer.ts';
 import { basePathsOf, CONTENT_ROOT, contentPath } from './content-path.ts';
 import { distributionFolder } from './distribution-folders.ts';
 import { folderPage } from './folder-page.ts';
@@ -21,9 +25,15 @@ interface ContentApp {
   readonly services: Services;
   readonly distributions: ServedDistributions;
   readonly guards: ContentGuards;
+  readonly authenticator: Authenticator;
   readonly answers: ContentAnswers;
   /** By the type of the distributions. */
   readonly contents: ReadonlyMap<string, KnownContent>;
+}
+
+interface Asking {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
 }
 
 async function openContentApp(services: Services): Promise<ContentApp> {
@@ -35,6 +45,7 @@ async function openContentApp(services: Services): Promise<ContentApp> {
     services,
     distributions,
     guards: await ContentGuards.open(services),
+    authenticator: authenticator(services),
     answers: new ContentAnswers(services),
     contents: new Map(handlers.map((handler) => [handler.pulp_type, new KnownContent(handler.open(services), keeps)])),
   };
@@ -69,20 +80,27 @@ const notFound = (reply: FastifyReply): FastifyReply => refuse(reply, 404, 'Not 
 const toFolder = (request: FastifyRequest, reply: FastifyReply): FastifyReply =>
   refuse(reply.header('location', `${request.url.split('?', 1)[0]}/`), 301, 'Moved Permanently');
 
-const sendFolder = (reply: FastifyReply, path: string, folder: Folder, guarded: boolean): FastifyReply =>
-  reply
-    .header('cache-control', cacheControl(guarded))
-    .type('text/html; charset=utf-8')
-    .send(folderPage(CONTENT_ROOT + path, folder, path === ''));
+function sendFolder(
+  { answers }: ContentApp,
+  { request, reply }: Asking,
+  path: string,
+  folder: Folder,
+  guarded: boolean,
+): FastifyReply {
+  passHeaders(reply);
+  answers.page({ request: request.raw, response: reply.raw }, folderPage(CONTENT_ROOT + path, folder, path === ''), guarded);
+  return reply.hijack();
+}
 
 async function answer(app: ContentApp, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const path = contentPath(request.url);
   if (path === undefined) return notFound(reply);
   const distribution = path === '' ? undefined : await app.distributions.find(...basePathsOf(path));
+  if (distribution?.pulp_type === ARTIFACTS) return answerArtifact(app, distribution, path, { request, reply });
   const content = distribution && app.contents.get(distribution.pulp_type);
-  if (!content) return answerAbove(app, path, request, reply);
+  if (!content) return answerAbove(app, path, { request, reply });
 
-  const refusal = await refusalOf(app, distribution, path, request);
+  const refusal = await app.guards.refusal(distribution, guardedRequest(app, path, request));
   if (refusal !== undefined) return refuse(reply, 403, refusal);
   const version = servedVersion(distribution);
   if (!version) return refuse(reply, 404, 'This distribution serves no repository that has a version.');
@@ -93,19 +111,41 @@ async function answer(app: ContentApp, request: FastifyRequest, reply: FastifyRe
   if (!path.endsWith('/')) return answerPath(app, { content, version, path: below, guarded }, request, reply);
   const { found, hit } = await content.list(version, below.slice(0, -1));
   noteCache(app, reply, hit);
-  return found ? sendFolder(reply, path, found, guarded) : notFound(reply);
+  return found ? sendFolder(app, { request, reply }, path, found, guarded) : notFound(reply);
 }
 
-/** Why the distribution's guard, if it has one, refuses the request. */
-async function refusalOf(
-  { guards }: ContentApp,
-  distribution: ServedDistribution,
+/** What guards look at. Whoever does not log in right is nobody, as in Pulp: not every guard asks for a user. */
+const guardedRequest = (
+  { authenticator: users }: ContentApp,
   path: string,
-  { url, headers }: FastifyRequest,
-): Promise<string | undefined> {
-  if (distribution.content_guard_id === null) return undefined;
-  const { searchParams: query } = new URL(url, 'http://localhost');
-  return guards.refusal(distribution, { path: CONTENT_ROOT + path, query, headers });
+  { url, headers, ip }: FastifyRequest,
+): GuardedRequest => ({
+  path: CONTENT_ROOT + path,
+  query: new URL(url, 'http://localhost').searchParams,
+  headers,
+  caller: async (): Promise<Caller | null> => {
+    if (headers.authorization === undefined) return null;
+    try {
+      return await users.basic(headers.authorization, ip);
+    } catch (error) {
+      if (error instanceof InvalidCredentialsError) return null;
+      throw error;
+    }
+  },
+});
+
+/** `<base path>/<id>`: an artifact, for whoever has a signed URL. */
+async function answerArtifact(
+  app: ContentApp,
+  { base_path }: ServedDistribution,
+  path: string,
+  { request, reply }: Asking,
+): Promise<FastifyReply> {
+  const refusal = app.guards.unsigned(guardedRequest(app, path, request));
+  if (refusal !== undefined) return refuse(reply, 403, refusal);
+  passHeaders(reply);
+  const sent = await app.answers.artifact({ request: request.raw, response: reply.raw }, path.slice(base_path.length + 1));
+  return sent ? reply.hijack() : notFound(reply);
 }
 
 /** A path that has no slash at its end: of a file, or of a folder that is meant. */
@@ -125,11 +165,11 @@ async function answerPath(
 }
 
 /** A path that no distribution serves: folders above distributions list what is below them. */
-async function answerAbove(app: ContentApp, path: string, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+async function answerAbove(app: ContentApp, path: string, { request, reply }: Asking): Promise<FastifyReply> {
   const isFolder = path === '' ? request.url.startsWith(CONTENT_ROOT) : path.endsWith('/');
   const folder = await distributionFolder(app.services, [...app.contents.keys()], isFolder || path === '' ? path : `${path}/`);
   if (!folder) return notFound(reply);
-  return isFolder ? sendFolder(reply, path, folder, false) : toFolder(request, reply);
+  return isFolder ? sendFolder(app, { request, reply }, path, folder, false) : toFolder(request, reply);
 }
 
 /** Says, as Pulp does, whether what is answered was in memory. */
@@ -147,6 +187,7 @@ function answerError(error: FastifyError, request: FastifyRequest, reply: Fastif
   if (error instanceof UnsettledFileError) {
     return refuse(reply.header('retry-after', '1'), 503, 'The file is being stored or removed, try again');
   }
+  if (error instanceof ThrottledError) return refuse(reply.headers(error.headers), 429, error.message);
   request.log.error({ err: error, method: request.method, path: request.url.split('?', 1)[0] }, 'content request failed');
   if (isDatabaseAway(error)) return refuse(reply.header('retry-after', '2'), 503, 'The database is not reachable at the moment');
   return refuse(reply, 500, `Internal error, the log tells more under correlation id ${request.id}`);

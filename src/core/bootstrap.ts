@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import { v7 as uuid7 } from 'uuid';
 import type { Database, Queryable } from '../db/database.ts';
 import { sql } from '../db/sql.ts';
 import { hashPassword } from '../lib/password-hash.ts';
+import { ARTIFACTS } from './distributions/artifact-distribution.ts';
 
 /** Name of the user that is made on the first start. */
 export const ADMIN = 'admin';
@@ -15,9 +17,21 @@ async function ensureDomain(tx: Queryable): Promise<string> {
   return domain.id;
 }
 
+/** Makes the distribution that serves artifacts, and its guard, under a name that nobody guesses. */
+async function ensureArtifactDistribution(tx: Queryable, domain: string): Promise<void> {
+  const name = randomBytes(32).toString('hex');
+  await tx.execute(sql`
+    with guard as (
+      insert into content_guard (id, domain_id, pulp_type, name)
+      select ${uuid7()}::uuid, ${domain}::uuid, 'core.content_redirect', ${name}
+      where not exists (select 1 from distribution where pulp_type = ${ARTIFACTS}) returning id)
+    insert into distribution (id, domain_id, pulp_type, name, base_path, content_guard_id, pulp_last_updated)
+    select ${uuid7()}::uuid, ${domain}::uuid, ${ARTIFACTS}, ${name}, ${name}, guard.id, now() from guard`);
+}
+
 /**
  * Makes what every installation begins with, where it is missing: the domain `default`, the user `admin`, the default
- * content guard. Several processes may do so at once. `password` is asked for only when the user is made; answers whether
+ * content guard, the distribution that serves artifacts. Several processes may do so at once. `password` is asked for only when the user is made; answers whether
  * it was.
  */
 export async function bootstrap(db: Database, password: () => string): Promise<{ readonly adminCreated: boolean }> {
@@ -28,6 +42,7 @@ export async function bootstrap(db: Database, password: () => string): Promise<{
       insert into content_guard (id, domain_id, pulp_type, name)
       values (${uuid7()}::uuid, ${domain}::uuid, 'core.content_redirect', 'content redirect')
       on conflict (domain_id, name) do nothing`);
+    await ensureArtifactDistribution(tx, domain);
     const [known] = await tx.query(sql`select id from app_user where username = ${ADMIN}`);
     if (known) return { adminCreated: false };
     await tx.execute(sql`

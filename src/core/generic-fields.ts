@@ -1,20 +1,20 @@
 import type { Fields, Resource, Row } from '../kit/define-resource.ts';
 import { choiceFilter, type Filter } from '../kit/filters.ts';
-import { collectionOf, prnType } from '../kit/names.ts';
+import { hrefOf, prnType } from '../kit/names.ts';
 import type { Services } from '../kit/services.ts';
 import { described } from '../kit/wire.ts';
 
 /** The resource that a row of a master table belongs to. */
 export const resourceOf = (kind: string, row: Row, services: Services): Resource =>
-  services.catalog.resource(`${kind}/${(row.pulp_type as string).replace('.', '/')}`);
+  services.catalog.ofType(kind, row.pulp_type as string);
 
 /** Path and name of rows of mixed types: each row is addressed as a row of its own resource. */
-export const genericBaseFields = (kind: 'repositories' | 'remotes' | 'distributions'): Fields => ({
+export const genericBaseFields = (kind: 'repositories' | 'remotes' | 'distributions' | 'contentguards'): Fields => ({
   pulp_href: {
     wire: described({ type: 'string', format: 'uri' }),
     access: 'read',
     description: 'Path of this resource.',
-    value: (row) => `${collectionOf(kind, row.pulp_type as string)}${row.id}/`,
+    value: (row, services) => hrefOf(resourceOf(kind, row, services), row.id),
   },
   prn: {
     wire: described({ type: 'string' }),

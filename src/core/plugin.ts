@@ -2,7 +2,13 @@ import { definePlugin } from '../kit/define-plugin.ts';
 import { generalTasks } from '../kit/general-tasks.ts';
 import { artifact } from './artifacts/artifact-resource.ts';
 import { genericContent } from './content/content-resource.ts';
+import { compositeGuard } from './content-guards/composite.ts';
 import { contentRedirect } from './content-guards/content-redirect.ts';
+import { envVarHeaderGuard } from './content-guards/envvar-header.ts';
+import { genericGuard } from './content-guards/generic-guard.ts';
+import { headerGuard } from './content-guards/header.ts';
+import { rbacGuard } from './content-guards/rbac.ts';
+import { artifactDistribution } from './distributions/artifact-distribution.ts';
 import { genericDistribution } from './distributions/generic-distribution.ts';
 import { docsOperations } from './docs/operations.ts';
 import { genericRemote } from './remotes/generic-remote.ts';
@@ -27,11 +33,17 @@ export const corePlugin = definePlugin({
   module: 'pulpcore.app',
   resources: [
     artifact,
+    artifactDistribution,
+    compositeGuard,
     contentRedirect,
+    envVarHeaderGuard,
     genericContent,
     genericDistribution,
+    genericGuard,
     genericRemote,
     genericRepository,
+    headerGuard,
+    rbacGuard,
     repositoryVersions,
     task,
     taskGroup,

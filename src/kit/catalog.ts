@@ -28,6 +28,8 @@ export interface Catalog {
   readonly resources: readonly Resource[];
   /** By its path pieces, `remotes/container/container`. Throws for a name that no plugin declares. */
   resource(key: string): Resource;
+  /** The resource of a kind whose rows have the pulp_type: `distributions`, `core.artifact`. Throws for a type that no plugin declares. */
+  ofType(kind: string, pulpType: string): Resource;
   /** Throws for a type that no plugin declares. */
   contentType(pulpType: string): ContentType;
   readonly contentTypes: readonly ContentType[];
@@ -42,6 +44,11 @@ export function catalogOf(plugins: readonly Plugin[]): Catalog {
   const byKey = unique(resources.map((resource) => [resourceKey(resource), resource]));
   const byCollection = new Map(resources.filter((r) => !r.nested).map((resource) => [collectionPath(resource), resource]));
   const byPrn = new Map(resources.filter((r) => !r.nested).map((resource) => [prnType(resource), resource]));
+  const byType = new Map(
+    resources
+      .filter((r) => !r.nested && r.endpoint !== '')
+      .map((resource) => [`${resource.kind} ${resource.pulpType ?? `${resource.plugin}.${resource.endpoint}`}`, resource]),
+  );
   const contentTypes = resources.flatMap(contentTypeOf);
   const byPulpType = unique(contentTypes.map((type) => [type.pulp_type, type]));
   const tasks = unique(plugins.flatMap((plugin) => plugin.tasks).map((task) => [task.name, task]));
@@ -50,6 +57,7 @@ export function catalogOf(plugins: readonly Plugin[]): Catalog {
     versions: Object.fromEntries(plugins.map((plugin) => [plugin.component, plugin.compatibleWith])),
     resources,
     resource: (key) => required(byKey.get(key), `resource ${key}`),
+    ofType: (kind, pulpType) => required(byType.get(`${kind} ${pulpType}`), `${kind} of type ${pulpType}`),
     contentType: (pulpType) => required(byPulpType.get(pulpType), `content type ${pulpType}`),
     contentTypes,
     task: (name) => tasks.get(name),

@@ -162,6 +162,8 @@ export interface Resource {
   readonly byId?: false;
   /** The list has pages and nothing else: filters, `ordering` and `q` are ignored, whatever they say. */
   readonly unfiltered?: true;
+  /** pulp_type of its rows, where that is not plugin and endpoint. */
+  readonly pulpType?: string;
   /** pulp_type of the content whose units it lists: `container.blob`. */
   readonly contentType?: string;
   /** For filters `repository_version=` and the like that count known totals instead of rows. */

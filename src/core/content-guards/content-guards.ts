@@ -1,7 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Caller } from '../../kit/api.ts';
 import type { Services } from '../../kit/services.ts';
+import { permitted } from '../access/authorize.ts';
 import type { ServedDistribution } from '../distributions/served-distributions.ts';
 import { ContentUrls } from './content-url.ts';
+import { type GuardRule, type GuardRules, loadGuardRules } from './guard-rules.ts';
+import { filtered, isSecret, textOfBase64 } from './header-secret.ts';
+import { DOWNLOAD } from './rbac.ts';
 
 /** What a guard looks at. */
 export interface GuardedRequest {
@@ -9,35 +14,117 @@ export interface GuardedRequest {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly headers: IncomingHttpHeaders;
+  /** Who is logged in; null: nobody. Asked only where it matters. */
+  readonly caller: () => Promise<Caller | null>;
+  /** The registry has let the client pull: no signature is needed to be sent on. */
+  readonly pulled?: true;
 }
 
-/** Why the guard with this id refuses the request, in words for the client; undefined where it lets it pass. */
-type GuardCheck = (guardId: string, request: GuardedRequest) => Promise<string | undefined>;
+const NOT_SIGNED = 'Access not authenticated';
+const EXPIRED = 'Authentication expired';
+const DENIED = 'Access denied.';
+const NOBODY = 'Authentication credentials were not provided.';
+const NOT_PERMITTED = 'You do not have permission to perform this action.';
 
-const REFUSED = 'Access not authenticated';
+type RuleOf<Type extends GuardRule['pulp_type']> = Extract<GuardRule, { readonly pulp_type: Type }>;
 
-/** Asks the guards of distributions, before anything of their content is looked at. A guard of a kind that has no check lets nobody pass. */
+/** Asks the guards of distributions, before anything of their content is looked at (spec: Pulp's content app, which refuses with 403 and these words). */
 export class ContentGuards {
-  readonly #checks: ReadonlyMap<string, GuardCheck>;
+  readonly #services: Pick<Services, 'db' | 'config'>;
+  readonly #urls: ContentUrls;
 
-  private constructor(checks: ReadonlyMap<string, GuardCheck>) {
-    this.#checks = checks;
+  private constructor(services: Pick<Services, 'db' | 'config'>, urls: ContentUrls) {
+    this.#services = services;
+    this.#urls = urls;
   }
 
   /** Reads the key of signed URLs, making it on the first start. */
-  static async open(services: Pick<Services, 'config' | 'clock'>): Promise<ContentGuards> {
-    const urls = await ContentUrls.load(services);
-    const signed: GuardCheck = async (_guardId, { path, query }) => (urls.verify(path, query) ? undefined : REFUSED);
-    return new ContentGuards(new Map([['core.content_redirect', signed]]));
+  static async open(services: Pick<Services, 'db' | 'config' | 'clock'>): Promise<ContentGuards> {
+    return new ContentGuards(services, await ContentUrls.load(services));
   }
 
-  /** Why the request is refused; undefined where it may pass. */
+  /** Why the distribution's guard refuses the request; undefined where it may pass, or where there is no guard. */
   async refusal(
-    { content_guard_id, guard_type }: Pick<ServedDistribution, 'content_guard_id' | 'guard_type'>,
+    { id, content_guard_id }: Pick<ServedDistribution, 'id' | 'content_guard_id'>,
     request: GuardedRequest,
   ): Promise<string | undefined> {
     if (content_guard_id === null) return undefined;
-    const check = guard_type === null ? undefined : this.#checks.get(guard_type);
-    return check ? check(content_guard_id, request) : REFUSED;
+    const rules = await loadGuardRules(this.#services.db, id);
+    if (rules === 'open') return undefined;
+    return rules ? this.#ask(rules.root, rules, request, new Set()) : NOT_SIGNED;
   }
+
+  /** Why a request is refused that nothing but a signed URL lets pass. */
+  unsigned({ path, query }: Pick<GuardedRequest, 'path' | 'query'>): string | undefined {
+    const verdict = this.#urls.verify(path, query);
+    if (verdict === 'valid') return undefined;
+    return verdict === 'expired' ? EXPIRED : NOT_SIGNED;
+  }
+
+  async #ask(id: string, rules: GuardRules, request: GuardedRequest, asked: Set<string>): Promise<string | undefined> {
+    const rule = rules.byId.get(id);
+    if (!rule) return DENIED;
+    asked.add(id);
+    switch (rule.pulp_type) {
+      case 'core.content_redirect':
+        return request.pulled ? undefined : this.unsigned(request);
+      case 'core.header':
+        return headerRefusal(rule, request.headers);
+      case 'core.envvar_header':
+        return secretRefusal(rule, request.headers, this.#services.config.guardSecrets.get(rule.env_var));
+      case 'core.rbac':
+        return downloadRefusal(rule.id, await request.caller());
+      case 'core.composite':
+        return this.#askAny(rule, rules, request, asked);
+    }
+  }
+
+  /** The first guard that lets the request pass is enough; none to ask: it passes, as in Pulp. */
+  async #askAny(
+    { members }: RuleOf<'core.composite'>,
+    rules: GuardRules,
+    request: GuardedRequest,
+    asked: Set<string>,
+  ): Promise<string | undefined> {
+    const refusals = new Set<string>();
+    for (const member of members) {
+      const refusal = asked.has(member) ? DENIED : await this.#ask(member, rules, request, asked);
+      if (refusal === undefined) return undefined;
+      refusals.add(refusal);
+    }
+    return members.length === 0 ? undefined : `Access forbidden. Refusals: ${[...refusals].join(' ')}`;
+  }
+}
+
+/** Whether the caller holds `download` on the guard: an action of its access policy. */
+async function downloadRefusal(id: string, caller: Caller | null): Promise<string | undefined> {
+  if (!caller) return NOBODY;
+  return (await permitted(caller, DOWNLOAD, { id })) ? undefined : NOT_PERMITTED;
+}
+
+/** The header as it came; several of one name are none, since nobody could say which of them the proxy in front has set. */
+const headerOf = (headers: IncomingHttpHeaders, name: string): string | undefined => {
+  const value = headers[name.toLowerCase()];
+  return typeof value === 'string' && value !== '' ? value : undefined;
+};
+
+function headerRefusal(rule: RuleOf<'core.header'>, headers: IncomingHttpHeaders): string | undefined {
+  const decoded = textOfBase64(headerOf(headers, rule.header_name) ?? '');
+  if (typeof decoded === 'string') return DENIED;
+  const value = rule.jq_filter === null ? decoded.text : filtered(decoded.text, rule.jq_filter);
+  return value !== undefined && isSecret(value, rule.header_value) ? undefined : DENIED;
+}
+
+function secretRefusal(
+  { header_name }: RuleOf<'core.envvar_header'>,
+  headers: IncomingHttpHeaders,
+  secret: string | undefined,
+): string | undefined {
+  if (secret === undefined) return DENIED;
+  const header = headerOf(headers, header_name);
+  if (header === undefined) return `Access not allowed. Header ${header_name} not found.`;
+  const decoded = textOfBase64(header);
+  if (decoded === 'no base64') return 'Access not allowed - Header content is not Base64 encoded.';
+  if (decoded === 'no UTF-8') return 'Access not allowed - Header content is not valid UTF-8.';
+  return isSecret(decoded.text, secret) ? undefined : DENIED;
 }

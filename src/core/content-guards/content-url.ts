@@ -39,14 +39,14 @@ export class ContentUrls {
     return `${this.#origin}${path}?expires=${expires}&validate_token=${salt}:${this.#mac(path, expires, salt).toString('hex')}`;
   }
 
-  /** Whether the query of a request for `path` carries a signature that is right and not yet expired. */
-  verify(path: string, query: URLSearchParams): boolean {
+  /** Whether the query of a request for `path` carries a signature that is right; one that is too old is not looked at. */
+  verify(path: string, query: URLSearchParams): 'valid' | 'expired' | 'wrong' {
     const expires = query.get('expires');
     const [, salt, mac] = TOKEN.exec(query.get('validate_token') ?? '') ?? [];
-    if (expires === null || salt === undefined || mac === undefined || !/^\d{1,12}$/.test(expires)) return false;
-    return (
-      Number(expires) * 1000 > this.#clock().getTime() && timingSafeEqual(Buffer.from(mac, 'hex'), this.#mac(path, expires, salt))
-    );
+    if (expires === null || !/^\d{1,12}$/.test(expires)) return 'wrong';
+    if (Number(expires) * 1000 <= this.#clock().getTime()) return 'expired';
+    if (salt === undefined || mac === undefined) return 'wrong';
+    return timingSafeEqual(Buffer.from(mac, 'hex'), this.#mac(path, expires, salt)) ? 'valid' : 'wrong';
   }
 
   #mac(path: string, expires: string, salt: string): Buffer {

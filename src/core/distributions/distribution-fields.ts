@@ -4,7 +4,7 @@ import type { Columns, Field, Fields, ResolveInput, Resource, Row, Store } from 
 import { ValidationError } from '../../kit/errors.ts';
 import { booleanFilter, conditionFilter, type Filter, listFilter, NAME_LOOKUPS } from '../../kit/filters.ts';
 import { labelFilter } from '../../kit/labels.ts';
-import { collectionOf, prnOf } from '../../kit/names.ts';
+import { collectionOf, prnType } from '../../kit/names.ts';
 import { relatedFilter, relatedListFilter } from '../../kit/reference-filters.ts';
 import { visibleRow } from '../../kit/references.ts';
 import { timeFields } from '../../kit/serialize.ts';
@@ -14,6 +14,7 @@ import { contentId } from '../content/content-filters.ts';
 import { contentRedirectGuard } from '../content-guards/content-redirect.ts';
 import { namedVersion } from '../repositories/named-version.ts';
 import { versionHref } from '../repositories/version-response.ts';
+import { DISTRIBUTION_CHANNEL } from './served-distributions.ts';
 
 const MISSING = 'Invalid hyperlink - Object does not exist.';
 
@@ -90,11 +91,6 @@ export const baseUrl: Field = {
   value: (row, services) => `${services.config.PULP_CONTENT_ORIGIN}/pulp/content/${row.base_path}/`,
 };
 
-const path = (row: Row, services: ResolveInput['request']['services']): { app: string; model: string } => {
-  const { plugin, model } = services.catalog.resource(`contentguards/${(row.guard_type as string).replace('.', '/')}`);
-  return { app: plugin, model };
-};
-
 /** The fields of every distribution (spec: registry, container distribution). */
 export const distributionFields: Fields = {
   ...timeFields,
@@ -104,8 +100,10 @@ export const distributionFields: Fields = {
     wire: described({ type: 'string' }),
     access: 'read',
     description: 'Pulp resource name of the content guard.',
-    value: (row, services) =>
-      row.content_guard_id ? prnOf(path(row, services).app, path(row, services).model, row.content_guard_id as string) : null,
+    value: (row, { catalog }) =>
+      row.content_guard_id
+        ? `prn:${prnType(catalog.ofType('contentguards', row.guard_type as string))}:${row.content_guard_id}`
+        : null,
   },
   no_content_change_since: {
     wire: described({ type: 'string' }),
@@ -197,7 +195,7 @@ async function checkOverlap(tx: Queryable, basePath: string, own?: string): Prom
 
 /** The store of a kind of distribution: two that are made at once cannot overlap. */
 export function distributionStore(options: Omit<TableStoreOptions, 'master' | 'channel'>): Store {
-  const store = tableStore({ ...options, master: 'distribution', channel: 'deckle_distribution' });
+  const store = tableStore({ ...options, master: 'distribution', channel: DISTRIBUTION_CHANNEL });
   const guarded = async (tx: Queryable, columns: Columns, id: string) => {
     if (columns.base_path === undefined) return;
     await tx.query(sql`select pg_advisory_xact_lock(hashtext('distribution.base_path'))`);

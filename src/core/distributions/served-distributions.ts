@@ -23,8 +23,9 @@ export interface OwnColumns {
   readonly joins: Sql;
 }
 
-/** Sent by every transaction that writes a distribution; the payload is the distribution's id. */
-const DISTRIBUTION_CHANNEL = 'deckle_distribution';
+/** Sent by every transaction that writes a distribution; the payload is the distribution's id, or stands for all of them. */
+export const DISTRIBUTION_CHANNEL = 'deckle_distribution';
+export const ALL_DISTRIBUTIONS = '*';
 const MAX_KEPT = 10_000;
 
 /**
@@ -50,7 +51,7 @@ export class ServedDistributions<Own extends object = object> {
     if (!this.#services.config.PULP_CACHE_ENABLED) return;
     await Promise.all([
       this.#listen(REPOSITORY_CHANNEL, (one, id) => one.repository_id === id),
-      this.#listen(DISTRIBUTION_CHANNEL, (one, id) => one.id === id),
+      this.#listen(DISTRIBUTION_CHANNEL, (one, id) => one.id === id || id === ALL_DISTRIBUTIONS),
     ]);
   }
 

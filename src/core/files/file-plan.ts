@@ -10,7 +10,7 @@ export interface Refusal {
 
 /** What is answered: bytes from `start`, or nothing, or the refusal's body. */
 export interface FilePlan {
-  readonly status: 200 | 206 | 304 | 416;
+  readonly status: 200 | 206 | 304 | 412 | 416;
   readonly start: number;
   readonly length: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -36,6 +36,14 @@ function isKnown({ headers: asked }: IncomingMessage, { etag, modified }: Descri
   return modified !== undefined && asked['if-modified-since'] === modified;
 }
 
+/** Whether the client wants these bytes and no others, and they are not what it knows (RFC 9110, 13.1.1 and 13.1.4; a strong comparison). */
+function isAnother({ headers: asked }: IncomingMessage, { etag, modified }: DescribedBytes): boolean {
+  const wanted = asked['if-match'];
+  if (wanted !== undefined) return !wanted.split(',').some((tag) => tag.trim() === '*' || tag.trim() === `"${etag}"`);
+  const since = Date.parse(asked['if-unmodified-since'] ?? '');
+  return modified !== undefined && Date.parse(modified) > since;
+}
+
 /** What the conditions and the range of a GET or HEAD come to (RFC 9110, 13.2.2 and 14.2). `refusal` is told where the range lies behind the end. */
 export function planOf(
   request: IncomingMessage,
@@ -47,6 +55,8 @@ export function planOf(
   const etag = `"${bytes.etag}"`;
   const headers: Record<string, string> = { ...others, 'Content-Type': contentType, ETag: etag, 'Accept-Ranges': 'bytes' };
   if (modified !== undefined) headers['Last-Modified'] = modified;
+  if (isAnother(request, bytes))
+    return { status: 412, start: 0, length: 0, headers: { ...others, ETag: etag, 'Content-Length': '0' } };
   if (isKnown(request, bytes)) return { status: 304, start: 0, length: 0, headers };
   const condition = request.headers['if-range'];
   const current = condition === undefined || condition === etag || condition === modified;
