@@ -1,13 +1,13 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { UnavailableArtifactError } from '../core/artifacts/open-artifact.ts';
-import { ContentGuards, type GuardedRequest } from '../core/content-guards/content-guards.ts';
+import { ContentGuards } from '../core/content-guards/content-guards.ts';
+import { guardedRequest } from '../core/content-guards/guarded-request.ts';
 import { ARTIFACTS } from '../core/distributions/artifact-distribution.ts';
 import { type ServedDistribution, ServedDistributions, servedVersion } from '../core/distributions/served-distributions.ts';
 import { UnsettledFileError } from '../core/files/answer-file.ts';
 import { isDatabaseAway } from '../core/tasks/database-away.ts';
-import { type Authenticator, authenticator, InvalidCredentialsError } from '../core/users/authenticate.ts';
+import { type Authenticator, authenticator } from '../core/users/authenticate.ts';
 import { ThrottledError } from '../core/users/failure-throttle.ts';
-import type { Caller } from '../kit/api.ts';
 import type { Folder } from '../kit/content-handler.ts';
 import { passHeaders } from '../kit/routes.ts';
 import type { Services } from '../kit/services.ts';
@@ -100,7 +100,7 @@ async function answer(app: ContentApp, request: FastifyRequest, reply: FastifyRe
   const content = distribution && app.contents.get(distribution.pulp_type);
   if (!content) return answerAbove(app, path, { request, reply });
 
-  const refusal = await app.guards.refusal(distribution, guardedRequest(app, path, request));
+  const refusal = await app.guards.refusal(distribution, guardedRequest(app.authenticator, request, CONTENT_ROOT + path));
   if (refusal !== undefined) return refuse(reply, 403, refusal);
   const version = servedVersion(distribution);
   if (!version) return refuse(reply, 404, 'This distribution serves no repository that has a version.');
@@ -114,26 +114,6 @@ async function answer(app: ContentApp, request: FastifyRequest, reply: FastifyRe
   return found ? sendFolder(app, { request, reply }, path, found, guarded) : notFound(reply);
 }
 
-/** What guards look at. Whoever does not log in right is nobody, as in Pulp: not every guard asks for a user. */
-const guardedRequest = (
-  { authenticator: users }: ContentApp,
-  path: string,
-  { url, headers, ip }: FastifyRequest,
-): GuardedRequest => ({
-  path: CONTENT_ROOT + path,
-  query: new URL(url, 'http://localhost').searchParams,
-  headers,
-  caller: async (): Promise<Caller | null> => {
-    if (headers.authorization === undefined) return null;
-    try {
-      return await users.basic(headers.authorization, ip);
-    } catch (error) {
-      if (error instanceof InvalidCredentialsError) return null;
-      throw error;
-    }
-  },
-});
-
 /** `<base path>/<id>`: an artifact, for whoever has a signed URL. */
 async function answerArtifact(
   app: ContentApp,
@@ -141,7 +121,7 @@ async function answerArtifact(
   path: string,
   { request, reply }: Asking,
 ): Promise<FastifyReply> {
-  const refusal = app.guards.unsigned(guardedRequest(app, path, request));
+  const refusal = app.guards.unsigned(guardedRequest(app.authenticator, request, CONTENT_ROOT + path));
   if (refusal !== undefined) return refuse(reply, 403, refusal);
   passHeaders(reply);
   const sent = await app.answers.artifact({ request: request.raw, response: reply.raw }, path.slice(base_path.length + 1));

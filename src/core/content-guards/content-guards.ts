@@ -5,20 +5,9 @@ import { permitted } from '../access/authorize.ts';
 import type { ServedDistribution } from '../distributions/served-distributions.ts';
 import { ContentUrls } from './content-url.ts';
 import { type GuardRule, type GuardRules, loadGuardRules } from './guard-rules.ts';
+import type { GuardedRequest } from './guarded-request.ts';
 import { filtered, isSecret, textOfBase64 } from './header-secret.ts';
 import { DOWNLOAD } from './rbac.ts';
-
-/** What a guard looks at. */
-export interface GuardedRequest {
-  /** Decoded, from the root of the server. */
-  readonly path: string;
-  readonly query: URLSearchParams;
-  readonly headers: IncomingHttpHeaders;
-  /** Who is logged in; null: nobody. Asked only where it matters. */
-  readonly caller: () => Promise<Caller | null>;
-  /** The registry has let the client pull: no signature is needed to be sent on. */
-  readonly pulled?: true;
-}
 
 const NOT_SIGNED = 'Access not authenticated';
 const EXPIRED = 'Authentication expired';

@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify';
-import { servedVersion } from '../../../core/plugin-api.ts';
+import { guardedRequest, servedVersion } from '../../../core/plugin-api.ts';
 import { answerBlob } from './blob-answer.ts';
 import { nameUnknown } from './registry-error.ts';
 import { parseContentPath } from './registry-path.ts';
 import type { ServedRegistry } from './served-registry.ts';
 
-/** `/pulp/container/<base_path>/blobs/<digest>`: the same blobs for whoever holds a signed URL, as Pulp's content app gives them. */
+/** `/pulp/container/<base_path>/blobs/<digest>`: the same blobs for whoever the distribution's guard lets pass, as Pulp's content app gives them. */
 export function contentRoute(app: FastifyInstance, registry: ServedRegistry): void {
   app.route({
     method: ['GET', 'HEAD'],
@@ -14,10 +14,13 @@ export function contentRoute(app: FastifyInstance, registry: ServedRegistry): vo
     handler: async (request, reply) => {
       const url = new URL(request.url, 'http://localhost');
       const { signed, name, digest } = parseContentPath(url.pathname);
-      if (!registry.contentUrls.verify(signed, url.searchParams)) {
-        return reply.code(403).type('text/plain; charset=utf-8').send('403: Access not authenticated');
-      }
       const distribution = await registry.distributions.find(name);
+      const asked = guardedRequest(registry.authenticator, request, signed);
+      // Whoever was not sent here learns nothing of names, and nothing of what a deleted guard has left open.
+      const refusal = distribution?.content_guard_id
+        ? await registry.guards.refusal(distribution, asked)
+        : registry.guards.unsigned(asked);
+      if (refusal !== undefined) return reply.code(403).type('text/plain; charset=utf-8').send(`403: ${refusal}`);
       const version = distribution && servedVersion(distribution);
       if (!version) throw nameUnknown(name);
       await answerBlob(registry, { request: request.raw, response: reply.raw }, version, digest);

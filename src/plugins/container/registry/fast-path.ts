@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { servedVersion } from '../../../core/plugin-api.ts';
 import { sendManifest } from './manifest.ts';
+import { isGuardedByPulls } from './served-distribution.ts';
 import type { ServedRegistry } from './served-registry.ts';
 
 /** Answers a request at once, or says false with nothing touched: then the framework takes it. */
@@ -11,7 +12,7 @@ const BEARER = 'Bearer ';
 
 /**
  * GET and HEAD of manifests and small blobs for which everything is in memory: the token was proven, the distribution is being
- * listened to, the manifest or blob was found before. All else, every refusal too, is left to the routes.
+ * listened to, the manifest or blob was found before. All else, what another guard protects and every refusal too, is left to the routes.
  */
 export function fastPath(registry: ServedRegistry): FastPath {
   return (request, response) => {
@@ -28,7 +29,7 @@ export function fastPath(registry: ServedRegistry): FastPath {
     if (!registry.tokens.cached(authorization.slice(BEARER.length))?.pull.has(name)) return false;
 
     const distribution = registry.distributions.cached(name);
-    const version = distribution && servedVersion(distribution);
+    const version = distribution && isGuardedByPulls(distribution) ? servedVersion(distribution) : undefined;
     if (!version) return false;
     const reference = url.slice(beforeReference + 1);
     if (noun === 'manifests') {

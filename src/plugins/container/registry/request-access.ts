@@ -1,10 +1,10 @@
 import type { FastifyRequest } from 'fastify';
-import { permitted, servedVersion } from '../../../core/plugin-api.ts';
+import { type GuardedRequest, guardedRequest, permitted, servedVersion } from '../../../core/plugin-api.ts';
 import type { Caller } from '../../../kit/api.ts';
 import type { ServedVersion } from '../../../kit/served-file.ts';
 import { basicChallenge, bearerChallenge, CATALOG_SCOPE, pullScope } from './challenge.ts';
 import { nameUnknown, RegistryError } from './registry-error.ts';
-import type { ServedDistribution } from './served-distribution.ts';
+import { isGuardedByPulls, type ServedDistribution } from './served-distribution.ts';
 import type { ServedRegistry } from './served-registry.ts';
 import { allows, type VerifiedToken } from './token.ts';
 
@@ -66,24 +66,50 @@ export async function checkCatalog(registry: ServedRegistry, request: FastifyReq
 
 /** What the name stands for, if the request may pull it. Throws a RegistryError: 401, 403, or 404 where nothing is served. */
 export async function readable(registry: ServedRegistry, request: FastifyRequest, name: string): Promise<ReadableRepository> {
-  const distribution = registry.services.config.PULP_TOKEN_AUTH_DISABLED
+  const { distribution, caller } = registry.services.config.PULP_TOKEN_AUTH_DISABLED
     ? await pulledByUser(registry, request, name)
     : await pulledByToken(registry, request, name);
+  if (distribution) await checkGuard(registry, request, distribution, caller);
   const version = distribution && servedVersion(distribution);
   if (!version) throw nameUnknown(name);
   return { distribution, version };
 }
 
-async function pulledByToken(registry: ServedRegistry, request: FastifyRequest, name: string) {
-  const token = await bearer(registry, request, pullScope(name));
-  if (!token.pull.has(name)) throw bearerChallenge(registry.tokens, pullScope(name), 'insufficient_scope');
-  return registry.distributions.find(name);
+/** A distribution that may be pulled from as far as roles go, and who asks. */
+interface Pulled {
+  readonly distribution: ServedDistribution | undefined;
+  readonly caller: () => Promise<Caller | null>;
 }
 
-async function pulledByUser(registry: ServedRegistry, request: FastifyRequest, name: string) {
+async function pulledByToken(registry: ServedRegistry, request: FastifyRequest, name: string): Promise<Pulled> {
+  const token = await bearer(registry, request, pullScope(name));
+  if (!token.pull.has(name)) throw bearerChallenge(registry.tokens, pullScope(name), 'insufficient_scope');
+  return {
+    distribution: await registry.distributions.find(name),
+    caller: async () => (await registry.authenticator.find(token.subject)) ?? null,
+  };
+}
+
+async function pulledByUser(registry: ServedRegistry, request: FastifyRequest, name: string): Promise<Pulled> {
   const caller = await basic(registry, request);
   const distribution = await registry.distributions.find(name);
-  if (await permitted(caller, PULL, guarded(distribution))) return distribution;
+  if (await permitted(caller, PULL, guarded(distribution))) return { distribution, caller: async () => caller };
   if (!caller) throw basicChallenge('Authentication credentials were not provided.');
   throw new RegistryError(403, 'DENIED', 'You do not have permission to pull from this repository.', { detail: { name } });
+}
+
+/** Other guards than the one that stands for pulling itself are asked too. Throws a RegistryError (403). */
+async function checkGuard(
+  { guards, authenticator }: ServedRegistry,
+  request: FastifyRequest,
+  distribution: ServedDistribution,
+  caller: GuardedRequest['caller'],
+): Promise<void> {
+  if (isGuardedByPulls(distribution)) return;
+  const refusal = await guards.refusal(distribution, {
+    ...guardedRequest(authenticator, request, request.url),
+    caller,
+    pulled: true,
+  });
+  if (refusal !== undefined) throw new RegistryError(403, 'DENIED', refusal, { detail: { name: distribution.base_path } });
 }

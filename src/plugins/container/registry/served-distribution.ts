@@ -9,6 +9,10 @@ interface OwnColumns {
 /** A container distribution and the version that it serves now. */
 export type ServedDistribution = ServedOfAnyKind & OwnColumns;
 
+/** Whether its guard, if it has one, is that which lets all pass who may pull. */
+export const isGuardedByPulls = ({ guard_type }: ServedDistribution): boolean =>
+  guard_type === null || guard_type === 'core.content_redirect';
+
 /** Finds container distributions; those of other kinds are not there for it. */
 export const servedDistributions = (services: Pick<Services, 'db' | 'config' | 'domain'>): ServedDistributions<OwnColumns> =>
   new ServedDistributions<OwnColumns>(services, {

@@ -1,4 +1,4 @@
-import { type Authenticator, authenticator, ContentUrls, OnDemandArtifacts } from '../../../core/plugin-api.ts';
+import { type Authenticator, authenticator, ContentGuards, OnDemandArtifacts } from '../../../core/plugin-api.ts';
 import type { Services } from '../../../kit/services.ts';
 import { Blobs } from './blob.ts';
 import { Manifests } from './manifest.ts';
@@ -14,7 +14,7 @@ export type RegistryServices = Pick<Services, 'config' | 'db' | 'storage' | 'sec
 export interface ServedRegistry {
   readonly services: RegistryServices;
   readonly tokens: Tokens;
-  readonly contentUrls: ContentUrls;
+  readonly guards: ContentGuards;
   readonly authenticator: Authenticator;
   readonly distributions: ReturnType<typeof servedDistributions>;
   readonly manifests: Manifests;
@@ -26,7 +26,7 @@ export interface ServedRegistry {
 /** Reads the keys, making them on the first start, and begins to listen for changes. Throws TokenKeyError. */
 export async function openServedRegistry(services: RegistryServices): Promise<ServedRegistry> {
   const tokens = new Tokens(services, await loadTokenKeys(services.config.DATA_DIR));
-  const contentUrls = await ContentUrls.load(services);
+  const guards = await ContentGuards.open(services);
   const distributions = servedDistributions(services);
   const onDemand = new OnDemandArtifacts(services);
   const upstreams = new UpstreamBlobs(services);
@@ -34,7 +34,7 @@ export async function openServedRegistry(services: RegistryServices): Promise<Se
   return {
     services,
     tokens,
-    contentUrls,
+    guards,
     authenticator: authenticator(services),
     distributions,
     manifests: new Manifests(services),
