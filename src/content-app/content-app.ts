@@ -8,6 +8,7 @@ import { UnsettledFileError } from '../core/files/answer-file.ts';
 import { isDatabaseAway } from '../core/tasks/database-away.ts';
 import { type Authenticator, authenticator } from '../core/users/authenticate.ts';
 import { ThrottledError } from '../core/users/failure-throttle.ts';
+import type { Queryable } from '../db/database.ts';
 import type { Folder } from '../kit/content-handler.ts';
 import { passHeaders } from '../kit/routes.ts';
 import type { Services } from '../kit/services.ts';
@@ -25,7 +26,7 @@ interface ContentApp {
   readonly services: Services;
   readonly distributions: ServedDistributions;
   readonly guards: ContentGuards;
-  readonly authenticator: Authenticator;
+  readonly users: { readonly authenticator: Authenticator; readonly db: Queryable };
   readonly answers: ContentAnswers;
   /** By the type of the distributions. */
   readonly contents: ReadonlyMap<string, KnownContent>;
@@ -45,7 +46,7 @@ async function openContentApp(services: Services): Promise<ContentApp> {
     services,
     distributions,
     guards: await ContentGuards.open(services),
-    authenticator: authenticator(services),
+    users: { authenticator: authenticator(services), db: services.db },
     answers: new ContentAnswers(services),
     contents: new Map(handlers.map((handler) => [handler.pulp_type, new KnownContent(handler.open(services), keeps)])),
   };
@@ -100,7 +101,7 @@ async function answer(app: ContentApp, request: FastifyRequest, reply: FastifyRe
   const content = distribution && app.contents.get(distribution.pulp_type);
   if (!content) return answerAbove(app, path, { request, reply });
 
-  const refusal = await app.guards.refusal(distribution, guardedRequest(app.authenticator, request, CONTENT_ROOT + path));
+  const refusal = await app.guards.refusal(distribution, guardedRequest(app.users, request, CONTENT_ROOT + path));
   if (refusal !== undefined) return refuse(reply, 403, refusal);
   const version = servedVersion(distribution);
   if (!version) return refuse(reply, 404, 'This distribution serves no repository that has a version.');
@@ -121,7 +122,7 @@ async function answerArtifact(
   path: string,
   { request, reply }: Asking,
 ): Promise<FastifyReply> {
-  const refusal = app.guards.unsigned(guardedRequest(app.authenticator, request, CONTENT_ROOT + path));
+  const refusal = app.guards.unsigned(guardedRequest(app.users, request, CONTENT_ROOT + path));
   if (refusal !== undefined) return refuse(reply, 403, refusal);
   passHeaders(reply);
   const sent = await app.answers.artifact({ request: request.raw, response: reply.raw }, path.slice(base_path.length + 1));

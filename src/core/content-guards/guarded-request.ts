@@ -1,6 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Queryable } from '../../db/database.ts';
 import type { Caller } from '../../kit/api.ts';
-import { type Authenticator, InvalidCredentialsError } from '../users/authenticate.ts';
+import { type Authenticator, InvalidCredentialsError, type RequestSource } from '../users/authenticate.ts';
+import { cookieOf, SESSION_COOKIE } from '../users/session-cookies.ts';
+import { findSession } from '../users/sessions.ts';
 
 /** What a guard looks at. */
 export interface GuardedRequest {
@@ -14,22 +17,38 @@ export interface GuardedRequest {
   readonly pulled?: true;
 }
 
-/** A request as guards look at it; `path` is decoded. Whoever gives wrong credentials is nobody, as in Pulp: not every guard asks for a user. */
+/** A request of the framework, as far as it matters here. */
+interface IncomingRequest extends RequestSource {
+  readonly url: string;
+  readonly headers: IncomingHttpHeaders;
+}
+
+/** A request as guards look at it; `path` is decoded. */
 export const guardedRequest = (
-  authenticator: Authenticator,
-  { url, headers, ip }: { readonly url: string; readonly headers: IncomingHttpHeaders; readonly ip: string },
+  users: { readonly authenticator: Authenticator; readonly db: Queryable },
+  request: IncomingRequest,
   path: string,
 ): GuardedRequest => ({
   path,
-  query: new URL(url, 'http://localhost').searchParams,
-  headers,
-  caller: async () => {
-    if (headers.authorization === undefined) return null;
-    try {
-      return await authenticator.basic(headers.authorization, ip);
-    } catch (error) {
-      if (error instanceof InvalidCredentialsError) return null;
-      throw error;
-    }
-  },
+  query: new URL(request.url, 'http://localhost').searchParams,
+  headers: request.headers,
+  caller: async () => (await userOf(users, request)) ?? null,
 });
+
+/** The user of Basic credentials, else of a session. Whoever gives wrong ones is nobody, as in Pulp: not every guard asks for a user. */
+async function userOf(
+  { authenticator, db }: { readonly authenticator: Authenticator; readonly db: Queryable },
+  request: IncomingRequest,
+): Promise<Caller | undefined> {
+  const { authorization, cookie } = request.headers;
+  if (authorization === undefined) {
+    const secret = cookieOf(cookie, SESSION_COOKIE);
+    return secret === undefined ? undefined : findSession(db, secret);
+  }
+  try {
+    return await authenticator.basic(authorization, request);
+  } catch (error) {
+    if (error instanceof InvalidCredentialsError) return undefined;
+    throw error;
+  }
+}

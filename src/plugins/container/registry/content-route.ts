@@ -15,7 +15,7 @@ export function contentRoute(app: FastifyInstance, registry: ServedRegistry): vo
       const url = new URL(request.url, 'http://localhost');
       const { signed, name, digest } = parseContentPath(url.pathname);
       const distribution = await registry.distributions.find(name);
-      const asked = guardedRequest(registry.authenticator, request, signed);
+      const asked = guardedRequest({ authenticator: registry.authenticator, db: registry.services.db }, request, signed);
       // Whoever was not sent here learns nothing of names, and nothing of what a deleted guard has left open.
       const refusal = distribution?.content_guard_id
         ? await registry.guards.refusal(distribution, asked)

@@ -100,14 +100,14 @@ async function pulledByUser(registry: ServedRegistry, request: FastifyRequest, n
 
 /** Other guards than the one that stands for pulling itself are asked too. Throws a RegistryError (403). */
 async function checkGuard(
-  { guards, authenticator }: ServedRegistry,
+  { guards, authenticator, services: { db } }: ServedRegistry,
   request: FastifyRequest,
   distribution: ServedDistribution,
   caller: GuardedRequest['caller'],
 ): Promise<void> {
   if (isGuardedByPulls(distribution)) return;
   const refusal = await guards.refusal(distribution, {
-    ...guardedRequest(authenticator, request, request.url),
+    ...guardedRequest({ authenticator, db }, request, request.url),
     caller,
     pulled: true,
   });
