@@ -99,7 +99,8 @@ const refuseNul = (name: string, values: readonly string[]): void => {
 async function expressionCondition(q: string, filters: ReadonlyMap<string, Filter>, request: ApiRequest): Promise<Sql> {
   const refuse = (message: string) => new ValidationError({ q: [message] });
   const build = async (expression: Expression): Promise<Sql> => {
-    if (expression.kind === 'not') return sql`not (${await build(expression.part)})`;
+    // What a condition says nothing of, as it is null, does not meet it.
+    if (expression.kind === 'not') return sql`(${await build(expression.part)}) is not true`;
     if (expression.kind !== 'term') return sql`(${join(await Promise.all(expression.parts.map(build)), ` ${expression.kind} `)})`;
     if (expression.filter === 'q') throw refuse("You cannot use 'q' in complex filtering.");
     if (expression.filter === 'ordering') throw refuse('An ordering filter cannot be used in complex filtering.');

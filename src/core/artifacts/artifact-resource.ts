@@ -3,13 +3,13 @@ import type { ApiRequest } from '../../kit/api.ts';
 import { responseComponent } from '../../kit/components.ts';
 import { type Action, defineResource, type Field, type Fields, type Resource } from '../../kit/define-resource.ts';
 import { PermissionDeniedError } from '../../kit/errors.ts';
-import { conditionFilter, FilterError } from '../../kit/filters.ts';
+import { conditionFilter } from '../../kit/filters.ts';
 import { artifactHref } from '../../kit/names.ts';
 import { visibleRow } from '../../kit/references.ts';
 import { baseFields, serialize } from '../../kit/serialize.ts';
 import { described } from '../../kit/wire.ts';
 import { CHECKSUM_NAMES } from '../../lib/checksums.ts';
-import { contentOfVersion } from '../content/content-filters.ts';
+import { contentOfVersion, minutesAgo } from '../content/content-filters.ts';
 import { UPLOAD_FIELDS, uploadArtifact } from './upload-artifact.ts';
 
 const place = { kind: 'artifacts', plugin: 'core', endpoint: '', model: 'Artifact' } as const;
@@ -70,13 +70,11 @@ export const artifact: Resource = defineResource({
       CHECKSUM_NAMES.map((name) => [name, conditionFilter((value) => sql`m.${raw(name)} = ${value.toLowerCase()}`)]),
     ),
     orphaned_for: conditionFilter(
-      (value) => {
-        if (!/^\d{1,9}(\.\d+)?$/.test(value)) throw new FilterError('Enter a number.');
-        return sql`(m.pulp_created < now() - make_interval(secs => ${Number(value) * 60}) and not exists (select 1 from content c where c.artifact_id = m.id))`;
-      },
+      (value, request) =>
+        sql`(m.pulp_created < ${minutesAgo(value, request)} and not exists (select 1 from content c where c.artifact_id = m.id))`,
       { type: 'number' },
     ),
-    repository_version: conditionFilter(ofVersion),
+    repository_version: { ...conditionFilter(ofVersion), refusesEmpty: true },
   },
   ordering: {
     ...Object.fromEntries(

@@ -38,6 +38,9 @@ type Claims = { readonly size?: number } & Readonly<Partial<Record<ChecksumName,
 /** What is said of a file that is there already, by a request and by a task. */
 export const artifactExists = (sha256: string): string => `Artifact with sha256 checksum of '${sha256}' already exists.`;
 
+/** What is answered of an artifact, and says nothing when it is sent back. */
+const ANSWERED = new Set(['pulp_href', 'prn', 'pulp_created', 'pulp_last_updated']);
+
 const refuse = (message: string) => new ValidationError({ non_field_errors: [message] });
 
 /**
@@ -52,7 +55,7 @@ export async function uploadArtifact({ headers, parts, body, form, services }: A
   try {
     if (typeof given === 'object' && !Array.isArray(given) && !('file' in given))
       throw new ValidationError({ file: ['No file was submitted.'] });
-    const parsed = parseBody(given, { fields: UPLOAD_FIELDS, partial: false, form });
+    const parsed = parseBody(given, { fields: UPLOAD_FIELDS, partial: false, form, ignored: ANSWERED });
     const { file: upload, ...claims } = parsed as Claims & { readonly file: ReceivedFile };
     await checkClaims(upload, claims, wanted);
     return await save(await upload.keep(), services);
@@ -62,12 +65,12 @@ export async function uploadArtifact({ headers, parts, body, form, services }: A
 }
 
 async function checkClaims(upload: ReceivedFile, claims: Claims, allowed: readonly ChecksumName[]): Promise<void> {
-  const forbidden = BROKEN.filter((name) => claims[name] && !allowed.includes(name)).map((name) => `'${name}'`);
+  const forbidden = BROKEN.filter((name) => name in claims && !allowed.includes(name)).map((name) => `'${name}'`);
   if (forbidden.length > 0) throw refuse(`Checksum algorithms [${forbidden.join(', ')}] forbidden for this Pulp instance.`);
   if (claims.size !== undefined && claims.size !== upload.size) throw refuse('The size did not match actual size of file.');
   for (const name of CHECKSUM_NAMES) {
-    const claim = claims[name];
-    if (claim && claim !== (await upload.checksum(name))) throw refuse(`The ${name} checksum did not match.`);
+    // One that was sent empty, as by a script whose variable is not set, is a wrong one.
+    if (name in claims && claims[name] !== (await upload.checksum(name))) throw refuse(`The ${name} checksum did not match.`);
   }
 }
 

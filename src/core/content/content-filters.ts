@@ -75,11 +75,12 @@ const between = (pick: (base: VersionKey, target: VersionKey) => Sql): Filter =>
     return from && to ? pick(from, to) : sql`false`;
   });
 
-/** Minutes, as a number. */
-const minutes = (value: string): number => {
-  if (!/^\d{1,9}(\.\d+)?$/.test(value)) throw new FilterError('Enter a number.');
-  return Number(value);
-};
+/** The moment so many minutes ago; of a negative number, as long ago as orphan cleanup spares what it finds. Throws FilterError. */
+export function minutesAgo(value: string, { services }: ApiRequest): Sql {
+  if (!/^-?\d{1,9}(\.\d+)?$/.test(value)) throw new FilterError('Enter a number.');
+  const minutes = Number(value) < 0 ? services.config.PULP_ORPHAN_PROTECTION_TIME : Number(value);
+  return sql`now() - make_interval(secs => ${minutes * 60})`;
+}
 
 /** The filters of all content (spec: core, shaping and filtering). `m` is the content row. */
 export const CONTENT_FILTERS: Readonly<Record<string, Filter>> = {
@@ -95,8 +96,8 @@ export const CONTENT_FILTERS: Readonly<Record<string, Filter>> = {
   added_between: between((base, target) => sql`m.id in (${presentIn(target)} except ${presentIn(base)})`),
   removed_between: between((base, target) => sql`m.id in (${presentIn(base)} except ${presentIn(target)})`),
   orphaned_for: conditionFilter(
-    (value) =>
-      sql`(m.last_seen < now() - make_interval(secs => ${minutes(value) * 60}) and not exists (select 1 from repository_content rc where rc.content_id = m.id))`,
+    (value, request) =>
+      sql`(m.last_seen < ${minutesAgo(value, request)} and not exists (select 1 from repository_content rc where rc.content_id = m.id))`,
     { type: 'number' },
   ),
   pulp_label_select: labelFilter(),
