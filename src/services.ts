@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { ConfigError } from './config.ts';
+import { openAccess } from './core/access/access.ts';
 import { checkStoredSecrets } from './core/stored-secrets.ts';
 import { type Database, openDatabase } from './db/database.ts';
 import { checkMigrated } from './db/migrate.ts';
@@ -76,7 +77,10 @@ export async function openServices(config: Config, log: Logger): Promise<Process
     opened.push({ part: 'storage', close: () => storage.close() });
     const queue = await openQueue({ redis: config.REDIS_URL, database: url }, log);
     opened.push({ part: 'queue', close: () => queue.close() });
-    return { config, db, storage, queue, secrets, log, clock: () => new Date(), domain, catalog: catalogOf(plugins), close };
+    const parts = { config, db, storage, queue, secrets, log, clock: () => new Date(), domain, catalog: catalogOf(plugins) };
+    const access = await openAccess(parts);
+    opened.push({ part: 'access policies', close: () => access.close() });
+    return { ...parts, access, close };
   } catch (error) {
     await close().catch((cause: unknown) => log.debug({ err: cause }, 'closing after a failed start'));
     throw error;

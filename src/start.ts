@@ -9,7 +9,9 @@ import { openDatabase } from './db/database.ts';
 import { migrate } from './db/migrate.ts';
 import { sql } from './db/sql.ts';
 import { supervisePostgres } from './embedded/supervised-postgres.ts';
+import { catalogOf } from './kit/catalog.ts';
 import { verifyPassword } from './lib/password-hash.ts';
+import { plugins } from './plugins.ts';
 import type { Running } from './run.ts';
 import { superviseChild } from './supervised-child.ts';
 
@@ -30,7 +32,7 @@ export async function setUpDatabase(
   try {
     const generated = randomBytes(15).toString('base64url');
     const given = config.ADMIN_PASSWORD ?? (embedded ? DEFAULT_PASSWORD : undefined);
-    const { adminCreated } = await bootstrap(db, () => given ?? generated);
+    const { adminCreated } = await bootstrap(db, catalogOf(plugins), () => given ?? generated);
     if (adminCreated && given === undefined) {
       print(
         `The user ${ADMIN} was made with the password ${generated}\nIt is not shown again; \`deckle admin reset-password\` sets another.\n`,

@@ -2,7 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { v7 as uuid7 } from 'uuid';
 import type { Database, Queryable } from '../db/database.ts';
 import { sql } from '../db/sql.ts';
+import type { Catalog } from '../kit/catalog.ts';
 import { hashPassword } from '../lib/password-hash.ts';
+import { writeBuiltIns } from './access/built-in.ts';
 import { ARTIFACTS } from './distributions/artifact-distribution.ts';
 
 /** Name of the user that is made on the first start. */
@@ -31,13 +33,19 @@ async function ensureArtifactDistribution(tx: Queryable, domain: string): Promis
 
 /**
  * Makes what every installation begins with, where it is missing: the domain `default`, the user `admin`, the default
- * content guard, the distribution that serves artifacts. Several processes may do so at once. `password` is asked for only when the user is made; answers whether
+ * content guard, the distribution that serves artifacts, the built-in roles and policies. Several processes may do so at once.
+ * `password` is asked for only when the user is made; answers whether
  * it was.
  */
-export async function bootstrap(db: Database, password: () => string): Promise<{ readonly adminCreated: boolean }> {
+export async function bootstrap(
+  db: Database,
+  catalog: Catalog,
+  password: () => string,
+): Promise<{ readonly adminCreated: boolean }> {
   return db.transaction(async (tx) => {
     await tx.query(sql`select pg_advisory_xact_lock(${LOCK}::bigint)`);
     const domain = await ensureDomain(tx);
+    await writeBuiltIns(tx, catalog);
     await tx.execute(sql`
       insert into content_guard (id, domain_id, pulp_type, name)
       values (${uuid7()}::uuid, ${domain}::uuid, 'core.content_redirect', 'content redirect')

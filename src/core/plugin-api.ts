@@ -3,7 +3,8 @@
  * on one page. The words of the kit are imported from the kit.
  */
 
-export { permitted } from './access/authorize.ts';
+export { heldOn } from './access/held-permissions.ts';
+export { roleActions } from './access/role-actions.ts';
 export { artifact } from './artifacts/artifact-resource.ts';
 export { OnDemandArtifacts, UnavailableArtifactError } from './artifacts/open-artifact.ts';
 export { linkArtifacts, type StoredFile, saveArtifacts, storedFile } from './artifacts/save-artifacts.ts';

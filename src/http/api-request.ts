@@ -1,12 +1,11 @@
 import { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
-import { access } from '../core/access/authorize.ts';
 import { dispatch } from '../core/tasks/dispatch.ts';
 import type { Authenticator } from '../core/users/authenticate.ts';
 import { cookieOf, ENDED_SESSION_COOKIE, SESSION_COOKIE } from '../core/users/session-cookies.ts';
 import { findSession } from '../core/users/sessions.ts';
 import type { ApiRequest, Login } from '../kit/api.ts';
-import { NotAcceptableError, NotAuthenticatedError } from '../kit/errors.ts';
+import { NotAcceptableError, NotAuthenticatedError, PermissionDeniedError } from '../kit/errors.ts';
 import type { BindRequest } from '../kit/routes.ts';
 import type { Services } from '../kit/services.ts';
 import { checkCsrf } from './csrf.ts';
@@ -51,15 +50,15 @@ const queryOf = (request: FastifyRequest): Record<string, string[]> => {
 
 /** Binds HTTP requests to what the kit's handlers are given. */
 export function bindRequest(services: Services, authenticator: Authenticator): BindRequest {
-  return async (request, open): Promise<ApiRequest> => {
+  return async (request, audience): Promise<ApiRequest> => {
     if (!acceptable(request.headers.accept)) throw new NotAcceptableError();
     const origin = `${request.protocol}://${request.host}`;
     const caller = await loginOf(request, services, authenticator, origin);
-    if (!open && !caller) throw notAuthenticated(request);
+    if (audience !== 'anyone' && !caller) throw notAuthenticated(request);
+    if (audience === 'administrators' && !caller?.is_superuser) throw new PermissionDeniedError();
     const at = request.url.indexOf('?');
     return {
       services,
-      access,
       caller,
       address: request.ip,
       audit: {},

@@ -1,7 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { z } from 'zod';
-import type { Sql } from '../db/sql.ts';
 import type { AuditNote } from './audit-note.ts';
 import type { DispatchOptions, TaskDefinition } from './define-task.ts';
 import type { Services } from './services.ts';
@@ -22,19 +21,6 @@ export interface Login extends Caller {
   readonly session?: string;
 }
 
-/** A row under permission: its master id and what it is of. */
-export interface Guarded {
-  readonly id: string | number;
-}
-
-/** The permission seam: core/access implements it, today for administrators, later with roles. */
-export interface Access {
-  /** Throws PermissionDeniedError where the caller lacks the permission (`container.add_containerremote`), for the object if there is one. */
-  check(caller: Caller, permission: string, object?: Guarded): Promise<void>;
-  /** A condition over `m.id` that leaves what the caller may view; undefined where he may view all. */
-  scope(caller: Caller, permission: string): Promise<Sql | undefined>;
-}
-
 /** A part of a multipart form. A file's bytes come once, and are to be read before the next part is asked for. */
 export type FormPart =
   | { readonly kind: 'field'; readonly name: string; readonly value: string }
@@ -43,8 +29,7 @@ export type FormPart =
 /** A request, parsed as far as HTTP goes; what handlers are given. */
 export interface ApiRequest {
   readonly services: Services;
-  readonly access: Access;
-  /** Null only where the operation is open to anyone. */
+  /** Null only where the operation is open to anyone and nobody is logged in. */
   readonly caller: Login | null;
   /** Address of the client. */
   readonly address: string;
@@ -119,8 +104,8 @@ export interface Operation {
     readonly component?: Component;
     readonly mediaTypes?: readonly string[];
   }[];
-  /** The permission that the handler checks; null: open to anyone. */
-  readonly permission: string | null;
+  /** Who may ask at all: anyone, users (their rights are checked by the handler), or administrators. */
+  readonly audience: 'anyone' | 'users' | 'administrators';
   readonly handler: (request: ApiRequest) => Promise<ApiReply>;
 }
 

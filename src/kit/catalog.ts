@@ -65,7 +65,7 @@ export function catalogOf(plugins: readonly Plugin[]): Catalog {
       const reference = parseReference(text);
       if (!reference) return undefined;
       const resource = reference.by === 'href' ? byCollection.get(reference.collection) : byPrn.get(reference.type);
-      if (!resource) return undefined;
+      if (!resource || (resource.id === 'integer') !== /^\d{1,9}$/.test(reference.id)) return undefined;
       const version = reference.by === 'href' ? reference.version : undefined;
       return { resource, id: reference.id, ...(version === undefined ? {} : { version }) };
     },

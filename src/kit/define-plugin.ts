@@ -1,7 +1,8 @@
 import type { Operation } from './api.ts';
 import type { ContentHandler } from './content-handler.ts';
-import type { Resource } from './define-resource.ts';
+import type { BuiltInRole, Resource } from './define-resource.ts';
 import type { TaskDefinition } from './define-task.ts';
+import type { Condition, Scope } from './policy.ts';
 import type { FastPath, RegisterRoutes } from './routes.ts';
 import type { Services } from './services.ts';
 
@@ -16,6 +17,11 @@ export interface Plugin {
   readonly module: string;
   readonly resources: readonly Resource[];
   readonly tasks: readonly TaskDefinition[];
+  /** Conditions and scopes that policies name, by name. */
+  readonly conditions?: Readonly<Record<string, Condition>>;
+  readonly scopes?: Readonly<Record<string, Scope>>;
+  /** Built-in roles, by name, of what is no resource here. Permissions are spelt out. */
+  readonly roles?: Readonly<Record<string, BuiltInRole>>;
   /** Operations that are no resource: status, docs. */
   readonly operations?: readonly Operation[];
   /** Routes outside the REST API: the Registry API. */

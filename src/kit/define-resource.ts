@@ -3,6 +3,7 @@ import type { Sql } from '../db/sql.ts';
 import type { ApiReply, ApiRequest, Component, Method, Parameter } from './api.ts';
 import type { TaskContext } from './define-task.ts';
 import type { Filter, Lookup } from './filters.ts';
+import type { Policy, Scope } from './policy.ts';
 import type { Services } from './services.ts';
 import type { Wire } from './wire.ts';
 
@@ -76,18 +77,26 @@ export interface Action {
   readonly takesFiles?: true;
   /** Further documented answers, such as 409. */
   readonly responses: readonly { readonly status: number; readonly component?: Component }[];
-  readonly permission: string;
-  /** Members: `row` is the one addressed, already checked for `permission`. */
+  /** Members: `row` is the one addressed; the resource's policy lets the caller take this action on it. */
   readonly run: (input: {
     readonly request: ApiRequest;
+    readonly resource: Resource;
     readonly row: Row;
     readonly body: Record<string, unknown>;
   }) => Promise<ApiReply>;
 }
 
+/** Verbs that `permissionOf` makes permissions of, and what the role is said to be for. */
+export type BuiltInRole = readonly string[] | { readonly description: string; readonly permissions: readonly string[] };
+
 /** How the rows of a resource are written. Each call is inside a transaction. */
 export interface Store {
-  insert(tx: Queryable, row: { readonly id: string; readonly domain_id: string; readonly columns: Columns }): Promise<void>;
+  /** Answers the row's id where it is another than the one proposed. */
+  insert(
+    tx: Queryable,
+    row: { readonly id: string; readonly domain_id: string; readonly columns: Columns },
+    // biome-ignore lint/suspicious/noConfusingVoidType: most stores answer nothing
+  ): Promise<string | void>;
   update(tx: Queryable, id: string, columns: Columns): Promise<void>;
   /** Answers how many rows of which model went: the task's result. */
   delete(tx: Queryable, id: string): Promise<Record<string, number>>;
@@ -114,6 +123,12 @@ export interface Resource {
   /** Order of lists without `ordering`; default: newest first. */
   readonly defaultOrder?: string;
   readonly verbs: readonly Verb[];
+  /** Who may do what; absent: administrators only. */
+  readonly policy?: Policy;
+  /** Where the policy has no scope: which rows others than administrators can name in what they send. */
+  readonly named?: Scope;
+  /** Built-in roles by the ends of their names: `owner` -> `['view', 'change']`. */
+  readonly roles?: Readonly<Record<string, BuiltInRole>>;
   /** `sync`: answered at once (201, 200, 204); `task`: 202 and a task. */
   readonly mutation?: { readonly create?: 'sync' | 'task'; readonly update?: 'sync' | 'task'; readonly delete?: 'sync' | 'task' };
   /** What a task that creates a row does beside it. */
@@ -138,6 +153,8 @@ export interface Resource {
     /** Condition that the path's values put on rows; throws NotFoundError for values that cannot be. */
     readonly where: (params: Readonly<Record<string, string>>, member: boolean) => Sql;
     readonly memberParam: string;
+    /** Columns of a new row that say below which row it is; absent where none are made by POST. */
+    readonly below?: (parent: Row) => Columns;
     /** Name of the member's href in document paths. */
     readonly href: string;
     /** A collection path by which the rows were reached in older releases. */
@@ -148,6 +165,8 @@ export interface Resource {
   readonly store?: Store;
   /** Cross-field rules, after all fields are resolved. Throws ValidationError. May complete the columns. */
   readonly validate?: (input: ResolveInput) => Promise<void>;
+  /** May the row be changed at all? Throws an ApiError. */
+  readonly mayUpdate?: (row: Row, request: ApiRequest) => Promise<void>;
   /** May the row go? Throws RequestRefusedError. */
   readonly mayDelete?: (row: Row, request: ApiRequest) => Promise<void>;
   /** PRN, as `app.model`; default: plugin and model. */
@@ -158,8 +177,10 @@ export interface Resource {
   readonly hrefParameter?: string;
   /** Reduced answers by a query flag: `minimal` -> field names. */
   readonly reduced?: Readonly<Record<string, readonly string[]>>;
-  /** Filters `pulp_id__in` too; false where the id is no UUID of the path. */
-  readonly byId?: false;
+  /** What ids in paths look like; default: a UUID. `none`: the path does not end in the row's id. */
+  readonly id?: 'integer' | 'none';
+  /** Its rows belong to no domain. */
+  readonly global?: true;
   /** The list has pages and nothing else: filters, `ordering` and `q` are ignored, whatever they say. */
   readonly unfiltered?: true;
   /** pulp_type of its rows, where that is not plugin and endpoint. */

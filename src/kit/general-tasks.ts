@@ -35,9 +35,10 @@ export const generalCreate = defineTask({
     const { services, task } = context;
     const resource = services.catalog.resource(args.resource);
     await uniqueViolation(resource, () =>
-      services.db.transaction((tx) =>
-        storeOf(resource).insert(tx, { id: args.id, domain_id: task.domain_id, columns: args.columns as Columns }),
-      ),
+      services.db.transaction(async (tx) => {
+        await storeOf(resource).insert(tx, { id: args.id, domain_id: task.domain_id, columns: args.columns as Columns });
+        await services.access.created(tx, resource, args.id, task.created_by_id);
+      }),
     );
     await resource.creation?.after(args.id, args.columns as Columns, context);
     context.created(hrefOf(resource, args.id), `prn:${prnType(resource)}:${args.id}`);

@@ -31,7 +31,7 @@ export const labelFilter = (column = 'm.pulp_labels'): Filter => ({
 });
 
 /** `set_label/` and `unset_label/` on rows of a table that has pulp_labels. `documented`: the status that the contract names. */
-export function labelActions(table: string, permission: string, documented: 200 | 201 = 201): NonNullable<Resource['actions']> {
+export function labelActions(table: string, documented: 200 | 201 = 201): NonNullable<Resource['actions']> {
   const set: Action = {
     method: 'post',
     summary: 'Set a label',
@@ -43,7 +43,6 @@ export function labelActions(table: string, permission: string, documented: 200 
       },
     },
     responses: [{ status: documented, component: SET_LABEL_RESPONSE }],
-    permission,
     async run({ request, row, body }) {
       const { key, value } = body as { key: string; value: string | null };
       const problem = labelProblem(key, value);
@@ -59,7 +58,6 @@ export function labelActions(table: string, permission: string, documented: 200 
     summary: 'Unset a label',
     body: { component: 'UnsetLabel', fields: { key: { wire: text(), required: true, description: 'Name of the label.' } } },
     responses: [{ status: documented, component: UNSET_LABEL_RESPONSE }],
-    permission,
     async run({ request, row, body }) {
       const { key } = body as { key: string };
       const [removed] = await request.services.db.query<{ value: string | null }>(sql`

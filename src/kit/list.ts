@@ -14,7 +14,7 @@ import {
   textFilters,
   timeFilters,
 } from './filters.ts';
-import { parseReference, permissionOf } from './names.ts';
+import { parseReference } from './names.ts';
 
 const DEFAULT_LIMIT = 100;
 /** Beside the filters, what every list understands. */
@@ -39,7 +39,7 @@ export function filtersOf(resource: Resource): ReadonlyMap<string, Filter> {
   Object.assign(filters, resource.filters);
   filters.pulp_href__in = referenceList('href');
   filters.prn__in = referenceList('prn');
-  if (resource.byId !== false) filters.pulp_id__in = idFilter;
+  if (resource.id === undefined) filters.pulp_id__in = idFilter;
   return new Map(Object.entries(filters));
 }
 
@@ -83,7 +83,7 @@ async function whereOf(
     slow = true;
     conditions.push(await expressionCondition(q, filters, request));
   }
-  const scope = await request.access.scope(callerOf(request), permissionOf(resource, 'view'));
+  const scope = await request.services.access.scope(callerOf(request), resource);
   for (const fixed of [resource.only, scope, resource.nested?.where(request.params, false)]) if (fixed) conditions.push(fixed);
   return { where: conditions.length > 0 ? sql`where ${join(conditions, ' and ')}` : empty, slow, narrowed };
 }

@@ -1,14 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
 import { v7 as uuid7 } from 'uuid';
 import { raw, sql } from '../db/sql.ts';
-import { type ApiReply, type ApiRequest, callerOf } from './api.ts';
+import type { ApiReply, ApiRequest } from './api.ts';
 import { parseBody } from './body.ts';
 import { UNIQUE_MESSAGE, uniqueViolation } from './conflicts.ts';
 import type { Columns, Resource, Row } from './define-resource.ts';
 import { type FieldErrors, ValidationError } from './errors.ts';
 import { generalCreate, generalDelete, generalMultiDelete, generalUpdate, storeOf } from './general-tasks.ts';
-import { hrefOf, permissionOf, prnType, resourceKey } from './names.ts';
-import { addressedRow, visibleRow } from './references.ts';
+import { prnType, resourceKey } from './names.ts';
+import { enterCollection, rowFor } from './references.ts';
 import { serialize } from './serialize.ts';
 
 const readOnlyNames = (resource: Resource): ReadonlySet<string> =>
@@ -58,8 +58,9 @@ async function resolveColumns(
 /** Names are unique in a domain across all plugins: the master table is asked, not the resource (spec: core, errors). */
 async function checkFree(resource: Resource, name: string, value: unknown, request: ApiRequest, id: string): Promise<void> {
   const table = masterTable(resource);
+  const domain = resource.global ? sql`true` : sql`domain_id = ${request.services.domain.id}::uuid`;
   const [taken] = await request.services.db.query(
-    sql`select 1 from ${raw(table)} where domain_id = ${request.services.domain.id}::uuid and ${raw(name)} = ${value} and id <> ${id}::uuid limit 1`,
+    sql`select 1 from ${raw(table)} where ${domain} and ${raw(name)} = ${value} and id::text <> ${id} limit 1`,
   );
   if (taken) throw new ValidationError({ [name]: [UNIQUE_MESSAGE] });
 }
@@ -69,6 +70,7 @@ const masterTable = (resource: Resource): string => resource.from.strings.join('
 
 /** POST on the collection. */
 export async function createRow(resource: Resource, request: ApiRequest): Promise<ApiReply> {
+  const parent = await enterCollection(resource, 'create', request);
   const parsed = parseBody(request.body, {
     fields: resource.fields,
     partial: false,
@@ -79,30 +81,35 @@ export async function createRow(resource: Resource, request: ApiRequest): Promis
   const { services } = request;
   const id = uuid7();
   const columns = await resolveColumns(resource, parsed, request, id);
+  if (parent) Object.assign(columns, resource.nested?.below?.(parent));
   if (resource.mutation?.create === 'task') {
     const exclusive = resource.creation?.holds(columns) ?? [];
     const definition = exclusive.length > 0 ? { ...generalCreate, immediate: false } : generalCreate;
     const task = await request.dispatch(definition, { resource: resourceKey(resource), id, columns }, { exclusive });
     return { status: 202, body: { task: task.href } };
   }
-  await uniqueViolation(resource, () =>
-    services.db.transaction((tx) => storeOf(resource).insert(tx, { id, domain_id: services.domain.id, columns })),
+  const made = await uniqueViolation(resource, () =>
+    services.db.transaction(async (tx) => {
+      const known = (await storeOf(resource).insert(tx, { id, domain_id: services.domain.id, columns })) ?? id;
+      await services.access.created(tx, resource, known, request.caller?.id ?? null);
+      return known;
+    }),
   );
-  const row = await writtenRow(resource, id, request);
-  return { status: 201, headers: { location: hrefOf(resource, id) }, body: serialize(resource, row, services) };
+  const answer = serialize(resource, await writtenRow(resource, made, request), services);
+  return { status: 201, headers: { location: String(answer.pulp_href) }, body: answer };
 }
 
-/** The row as it stands after a write that the request has made. */
-async function writtenRow(resource: Resource, id: string, request: ApiRequest): Promise<Row> {
-  const row = await visibleRow(resource, id, request);
+/** A row that the caller has just written, whatever he may see from now on. */
+async function writtenRow(resource: Resource, id: string, { services }: ApiRequest): Promise<Row> {
+  const [row] = await services.db.query<Row>(sql`select ${resource.select} from ${resource.from} where m.id::text = ${id}`);
   if (!row) throw new Error(`${resourceKey(resource)} ${id} is not there after it was written`);
   return row;
 }
 
 /** PUT and PATCH: 200 with the resource where nothing changes or changes are made at once, else a task (spec: core, sync vs async). */
 export async function updateRow(resource: Resource, request: ApiRequest, partial: boolean): Promise<ApiReply> {
-  const row = await addressedRow(resource, request);
-  await request.access.check(callerOf(request), permissionOf(resource, 'change'), row);
+  const row = await rowFor(resource, partial ? 'partial_update' : 'update', request);
+  await resource.mayUpdate?.(row, request);
   const parsed = parseBody(request.body, {
     fields: resource.fields,
     partial,
@@ -132,8 +139,7 @@ async function changeNow(resource: Resource, id: string, changed: Columns, reque
 
 /** DELETE: done at once (204), or a task that holds the row. */
 export async function deleteRow(resource: Resource, request: ApiRequest): Promise<ApiReply> {
-  const row = await addressedRow(resource, request);
-  await request.access.check(callerOf(request), permissionOf(resource, 'delete'), row);
+  const row = await rowFor(resource, 'destroy', request);
   await resource.mayDelete?.(row, request);
   if (resource.mutation?.delete === 'sync') {
     await request.services.db.transaction((tx) => storeOf(resource).delete(tx, row.id));

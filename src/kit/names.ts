@@ -54,7 +54,9 @@ export type Reference =
   | { readonly by: 'href'; readonly collection: string; readonly id: string; readonly version?: number }
   | { readonly by: 'prn'; readonly type: string; readonly id: string };
 
-const HREF = new RegExp(`^(?:https?://[^/]+)?(${API_ROOT}(?:[a-z0-9_-]+/){1,3})(${UUID})/(?:versions/(\\d{1,9})/)?$`);
+const HREF = new RegExp(
+  `^(?:https?://[^/]+)?(${API_ROOT}(?:[a-z0-9_-]+/){1,3})(?:(${UUID})/(?:versions/(\\d{1,9})/)?|(\\d{1,9})/)$`,
+);
 const PRN = /^prn:([a-z_]+\.[a-z_]+):([0-9a-f-]{1,36})$/;
 
 /** Reads an href (path or URL) or a PRN; undefined where it is neither. */
@@ -63,6 +65,6 @@ export function parseReference(text: string): Reference | undefined {
   if (prn) return { by: 'prn', type: prn[1] as string, id: prn[2] as string };
   const href = HREF.exec(text);
   if (!href) return undefined;
-  const [, collection, id, version] = href as unknown as [string, string, string, string | undefined];
-  return { by: 'href', collection, id, ...(version === undefined ? {} : { version: Number(version) }) };
+  const [, collection = '', uuid, version, number = ''] = href as (string | undefined)[];
+  return { by: 'href', collection, id: uuid ?? number, ...(version === undefined ? {} : { version: Number(version) }) };
 }

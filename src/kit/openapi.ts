@@ -84,14 +84,13 @@ function describe(operation: Operation, components: Components, plainPaths: bool
     ...(operation.body
       ? { requestBody: { required: true, content: content(operation.body.component, operation.body.mediaTypes) } }
       : {}),
-    security: operation.permission === null ? [] : [{ basicAuth: [] }, { cookieAuth: [] }],
+    security: operation.audience === 'anyone' ? [] : [{ basicAuth: [] }, { cookieAuth: [] }],
     responses: Object.fromEntries(
       operation.responses.map(({ status, component, mediaTypes }) => [
         String(status),
         { description: '', ...(component ? { content: content(component, mediaTypes) } : {}) },
       ]),
     ),
-    ...(operation.permission ? { 'x-permission': operation.permission } : {}),
   };
 }
 

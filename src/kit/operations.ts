@@ -1,4 +1,4 @@
-import { type ApiReply, type ApiRequest, type Component, callerOf, type Method, type Operation, type Parameter } from './api.ts';
+import type { ApiReply, ApiRequest, Component, Method, Operation, Parameter } from './api.ts';
 import { parseBody } from './body.ts';
 import { bulkFields, wholeRow, withBulk } from './bulk-fields.ts';
 import { ASYNC_RESPONSE, componentName, pageComponent, requestComponent, responseComponent } from './components.ts';
@@ -6,8 +6,8 @@ import type { Action, Resource, Row, Verb } from './define-resource.ts';
 import type { Filter } from './filters.ts';
 import { filtersOf, listRows } from './list.ts';
 import { createRow, deleteRow, updateRow } from './mutations.ts';
-import { API_ROOT, collectionPath, permissionOf, pieces, snakeCase } from './names.ts';
-import { addressedRow } from './references.ts';
+import { API_ROOT, collectionPath, pieces, snakeCase } from './names.ts';
+import { enterCollection, rowFor } from './references.ts';
 import { serialize, wantedFields } from './serialize.ts';
 
 /** What bodies come as. */
@@ -151,10 +151,7 @@ function verbOperation(resource: Resource, place: Place, filters: ReadonlyMap<st
       ? { body: { component: requestComponent(name, resource.fields, verb === 'partial_update'), mediaTypes: FORMS } }
       : {}),
     responses: responsesOf(resource, verb, response),
-    permission: permissionOf(
-      resource,
-      { list: 'view', read: 'view', create: 'add', update: 'change', partial_update: 'change', delete: 'delete' }[verb],
-    ),
+    audience: audienceOf(resource),
     handler: verbHandler(resource, filters, verb),
   };
 }
@@ -177,10 +174,7 @@ function verbHandler(resource: Resource, filters: ReadonlyMap<string, Filter>, v
     case 'read':
       return (request) => answerRead(resource, request);
     case 'create':
-      return async (request) => {
-        await request.access.check(callerOf(request), permissionOf(resource, 'add'));
-        return createRow(resource, request);
-      };
+      return (request) => createRow(resource, request);
     case 'update':
       return (request) => updateRow(resource, request, false);
     case 'partial_update':
@@ -192,7 +186,7 @@ function verbHandler(resource: Resource, filters: ReadonlyMap<string, Filter>, v
 
 /** A page; one with values of any size is sent while they are read. */
 async function answerList(resource: Resource, filters: ReadonlyMap<string, Filter>, request: ApiRequest): Promise<ApiReply> {
-  if (resource.nested) await addressedRow(resource.nested.parent, request);
+  await enterCollection(resource, 'list', request);
   const { rows, ...frame } = await listRows(resource, filters, request);
   const wanted = wantedFields(resource, request);
   const answered = (row: Row) => serialize(resource, row, request.services, wanted);
@@ -213,7 +207,7 @@ async function* pageText(frame: object, rows: AsyncIterable<Row>, answered: (row
 
 async function answerRead(resource: Resource, request: ApiRequest): Promise<ApiReply> {
   const wanted = wantedFields(resource, request);
-  const row = await wholeRow(await addressedRow(resource, request), bulkFields(resource, wanted), request.services.db);
+  const row = await wholeRow(await rowFor(resource, 'retrieve', request), bulkFields(resource, wanted), request.services.db);
   return { status: 200, body: serialize(resource, row, request.services, wanted) };
 }
 
@@ -245,20 +239,32 @@ function actionOperation(resource: Resource, place: Place, name: string, action:
       : {}),
     ...(action.takesFiles ? { takesFiles: true as const } : {}),
     responses: action.responses,
-    permission: permissionOf(resource, action.permission),
-    handler: (request) => runAction(resource, action, request),
+    audience: audienceOf(resource),
+    handler: (request) => runAction(resource, name, action, request),
   };
 }
 
-async function runAction(resource: Resource, action: Action, request: ApiRequest): Promise<ApiReply> {
-  const permission = permissionOf(resource, action.permission);
-  const row = action.on === 'collection' ? { id: '' } : await addressedRow(resource, request);
-  await request.access.check(callerOf(request), permission, action.on === 'collection' ? undefined : row);
+/** A resource without a policy is for administrators. */
+const audienceOf = (resource: Resource): Operation['audience'] => (resource.policy ? 'users' : 'administrators');
+
+/** What policies call an action: one that is declared in place of a verb is called like the verb. */
+const VERBS_OF_POLICIES: Readonly<Record<Method, string>> = {
+  get: 'retrieve',
+  post: 'create',
+  put: 'update',
+  patch: 'partial_update',
+  delete: 'destroy',
+};
+const policyAction = (name: string, { method, suffix }: Action): string => (suffix === '' ? VERBS_OF_POLICIES[method] : name);
+
+async function runAction(resource: Resource, name: string, action: Action, request: ApiRequest): Promise<ApiReply> {
+  if (action.on === 'collection') await enterCollection(resource, policyAction(name, action), request);
+  const row = action.on === 'collection' ? { id: '' } : await rowFor(resource, policyAction(name, action), request);
   const body =
     action.body && !action.takesFiles
       ? parseBody(request.body, { fields: action.body.fields, partial: action.body.patched === true, form: request.form })
       : {};
-  return action.run({ request, row, body });
+  return action.run({ request, resource, row, body });
 }
 
 /** A plain operation's document path is its URL. */

@@ -2,31 +2,50 @@ import { raw, sql } from '../db/sql.ts';
 import { type ApiRequest, callerOf } from './api.ts';
 import type { Resource, Row } from './define-resource.ts';
 import { NotFoundError, ValidationError } from './errors.ts';
-import { isUuid, permissionOf } from './names.ts';
+import { isUuid } from './names.ts';
 
-const isId = (resource: Resource, id: string): boolean => (resource.byId === false ? true : isUuid(id));
+const INTEGER = /^\d{1,9}$/;
+const isId = (resource: Resource, id: string): boolean => (resource.id === 'integer' ? INTEGER.test(id) : isUuid(id));
+const idType = (resource: Resource) => raw(resource.id === 'integer' ? 'int' : 'uuid');
 
 /** The row of a resource that the caller may see, or undefined. Every look-up by a client's word passes here (security rule 6). */
 export async function visibleRow(resource: Resource, id: string, request: ApiRequest): Promise<Row | undefined> {
   if (!isId(resource, id)) return undefined;
-  const scope = request.caller ? await request.access.scope(request.caller, permissionOf(resource, 'view')) : undefined;
+  const scope = await request.services.access.scope(callerOf(request), resource);
   const [row] = await request.services.db.query<Row>(sql`
     select ${resource.select} from ${resource.from}
-    where m.id = ${id}::uuid ${resource.only ? sql`and ${resource.only}` : raw('')} ${scope ? sql`and ${scope}` : raw('')}`);
+    where m.id = ${id}::${idType(resource)} ${resource.only ? sql`and ${resource.only}` : raw('')} ${scope ? sql`and ${scope}` : raw('')}`);
   return row;
 }
 
 /** Those of the ids that are of rows of the resource which the caller may see. */
 export async function visibleIds(resource: Resource, ids: readonly string[], request: ApiRequest): Promise<string[]> {
-  const scope = await request.access.scope(callerOf(request), permissionOf(resource, 'view'));
+  const scope = await request.services.access.scope(callerOf(request), resource);
   const rows = await request.services.db.query<{ id: string }>(sql`
     select m.id from ${resource.from}
-    where m.id = any(${ids}::uuid[]) ${resource.only ? sql`and ${resource.only}` : raw('')} ${scope ? sql`and ${scope}` : raw('')}`);
+    where m.id = any(${ids}::${idType(resource)}[]) ${resource.only ? sql`and ${resource.only}` : raw('')} ${scope ? sql`and ${scope}` : raw('')}`);
   return rows.map((row) => row.id);
 }
 
-/** The row that a path's values address. Throws NotFoundError in the recorded words. */
-export async function addressedRow(resource: Resource, request: ApiRequest): Promise<Row> {
+/** Lets the caller do something with a collection. Answers the row that it is below, if it is nested. Throws what `Access.check` does. */
+export async function enterCollection(resource: Resource, action: string, request: ApiRequest): Promise<Row | undefined> {
+  await request.services.access.admit(request, resource, action);
+  const parent = resource.nested ? await addressedRow(resource.nested.parent, request) : undefined;
+  await request.services.access.check(request, resource, action);
+  return parent;
+}
+
+/** The row that a path's values address, with which the caller may do it. Throws what `addressedRow` and `Access.check` do. */
+export async function rowFor(resource: Resource, action: string, request: ApiRequest): Promise<Row> {
+  // Before the row is looked up: whether there is one is no business of those who may never do it.
+  await request.services.access.admit(request, resource, action);
+  const row = await addressedRow(resource, request);
+  await request.services.access.check(request, resource, action, row);
+  return row;
+}
+
+/** The row that a path's values address, if the caller sees it. Throws NotFoundError in the recorded words. */
+async function addressedRow(resource: Resource, request: ApiRequest): Promise<Row> {
   const { nested } = resource;
   if (!nested) {
     const id = request.params.pulp_id ?? '';

@@ -11,8 +11,8 @@ export type RegisterRoutes = (app: FastifyInstance, services: Services) => void 
 /** Whether it has taken the request on; false leaves it to the routes. */
 export type FastPath = (request: IncomingMessage, response: ServerResponse) => boolean;
 
-/** Makes a handler's request out of an HTTP one: authenticates where the operation is not open, reads the body. */
-export type BindRequest = (request: FastifyRequest, open: boolean) => Promise<ApiRequest>;
+/** Makes a handler's request out of an HTTP one: finds out who asks, refuses who may not ask at all, reads the body. */
+export type BindRequest = (request: FastifyRequest, audience: Operation['audience']) => Promise<ApiRequest>;
 
 /** Runs an operation's handler, and what belongs to every run. */
 export type RunOperation = (operation: Operation, request: ApiRequest) => Promise<ApiReply>;
@@ -77,12 +77,12 @@ function registerUrl(
       config: { takesFiles: operation.takesFiles === true },
       handler: async (request, reply) => {
         reply.headers(headersFor(request));
-        return send(reply, await run(operation, await bind(request, operation.permission === null)));
+        return send(reply, await run(operation, await bind(request, operation.audience)));
       },
     });
   }
   const missing = METHODS.filter((method) => !has.has(method));
-  const open = operations.every((operation) => operation.permission === null);
+  const audience = operations.every((operation) => operation.audience === 'anyone') ? 'anyone' : 'users';
   if (missing.length > 0) {
     app.route({
       method: missing,
@@ -90,7 +90,7 @@ function registerUrl(
       exposeHeadRoute: false,
       handler: async (request, reply) => {
         reply.headers(headersFor(request));
-        await bind(request, open);
+        await bind(request, audience);
         throw new MethodNotAllowedError(request.method);
       },
     });

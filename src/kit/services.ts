@@ -5,6 +5,7 @@ import type { SecretBox } from '../lib/secret-box.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Catalog } from './catalog.ts';
+import type { Access } from './policy.ts';
 
 /** What every process is made of; src/services.ts composes it. */
 export interface Services {
@@ -19,4 +20,5 @@ export interface Services {
   readonly domain: { readonly id: string; readonly name: string };
   /** What the plugins declare: content types, resources, tasks. */
   readonly catalog: Catalog;
+  readonly access: Access;
 }

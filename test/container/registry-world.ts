@@ -6,15 +6,18 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { v7 } from 'uuid';
 import { readConfig } from '../../src/config.ts';
+import { openAccess } from '../../src/core/access/access.ts';
 import { openDatabase } from '../../src/db/database.ts';
 import { sql } from '../../src/db/sql.ts';
 import type { ImageContent } from '../../src/demo/image.ts';
 import type { BlobContent } from '../../src/demo/layer.ts';
 import { registerErrorHandler } from '../../src/http/error-handler.ts';
+import { catalogOf } from '../../src/kit/catalog.ts';
 import { hashPassword } from '../../src/lib/password-hash.ts';
 import { secretBox } from '../../src/lib/secret-box.ts';
 import { fastPath, registryRoutes } from '../../src/plugins/container/registry/registry-routes.ts';
 import type { RegistryServices } from '../../src/plugins/container/registry/served-registry.ts';
+import { plugins } from '../../src/plugins.ts';
 import { filesystemStorage } from '../../src/storage/filesystem.ts';
 import { artifactKey } from '../../src/storage/layout.ts';
 import { freePort } from '../support/free-port.ts';
@@ -98,7 +101,10 @@ export async function startRegistryWorld(env: Record<string, string> = {}): Prom
   await db.execute(sql`
     insert into app_user (username, password, is_superuser) values
       (${ADMIN.username}, ${await hashPassword(ADMIN.password)}, true), ('reader', ${await hashPassword('reading')}, false)`);
-  const base = { db, storage, log, domain, clock: () => new Date(), secrets: secretBox([Buffer.alloc(32, 7)]) };
+  const catalog = catalogOf(plugins);
+  const access = await openAccess({ db, domain, catalog });
+  const secrets = secretBox([Buffer.alloc(32, 7)]);
+  const base = { db, storage, log, domain, catalog, access, clock: () => new Date(), secrets };
   const settings = { DATA_DIR: folder, DECKLE_ALLOWED_REMOTE_NETWORKS: '127.0.0.0/8', ...env };
   const servers = [await startRegistryServer(base, settings)];
   const [server] = servers as [RegistryServer];
@@ -118,6 +124,7 @@ export async function startRegistryWorld(env: Record<string, string> = {}): Prom
     change: (channel, id, statement) => rows.change(channel, id, statement),
     stop: async () => {
       await Promise.all(servers.map((one) => one.stop()));
+      await access.close();
       await storage.close();
       await db.close();
       await database.drop();

@@ -11,9 +11,11 @@ import { startWorker } from '../../src/core/tasks/worker.ts';
 import { openDatabase } from '../../src/db/database.ts';
 import { insertRow } from '../../src/db/rows.ts';
 import { sql } from '../../src/db/sql.ts';
+import { catalogOf } from '../../src/kit/catalog.ts';
 import { prnOf } from '../../src/kit/names.ts';
 import type { Services } from '../../src/kit/services.ts';
 import { synchronize } from '../../src/plugins/container/tasks/sync.ts';
+import { plugins } from '../../src/plugins.ts';
 import { openServices } from '../../src/services.ts';
 import { createDatabase } from '../support/postgres.ts';
 
@@ -89,7 +91,7 @@ export async function startSyncRig(env: Record<string, string> = {}): Promise<Sy
     ...env,
   });
   const setup = openDatabase(database.url, { max: 1, log });
-  await bootstrap(setup, () => 'password');
+  await bootstrap(setup, catalogOf(plugins), () => 'password');
   await setup.close();
   const services = await openServices(config, log);
   const worker = await startWorker(services);

@@ -77,7 +77,6 @@ for (const text of [
   `${REMOTES}${ID}`,
   `${REMOTES}${ID}/x/`,
   `${REMOTES}${ID.toUpperCase()}/`,
-  `${REMOTES}1/`,
   `${REMOTES}../${ID}/`,
   `${REMOTES}${ID}/versions/`,
   `${REMOTES}${ID}/versions/-1/`,

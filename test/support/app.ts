@@ -6,6 +6,8 @@ import { readConfig } from '../../src/config.ts';
 import { bootstrap } from '../../src/core/bootstrap.ts';
 import { startWorker } from '../../src/core/tasks/worker.ts';
 import { openDatabase } from '../../src/db/database.ts';
+import { catalogOf } from '../../src/kit/catalog.ts';
+import { plugins } from '../../src/plugins.ts';
 import { startServer } from '../../src/server.ts';
 import { openServices, type ProcessServices } from '../../src/services.ts';
 import { eventually } from '../queue/eventually.ts';
@@ -53,7 +55,7 @@ export async function startApp(
   const port = await freePort();
   const config = readConfig({ DATABASE_URL: database.url, DATA_DIR: folder, PORT: String(port), ...options.env });
   const db = openDatabase(database.url, { max: 2, log });
-  await bootstrap(db, () => PASSWORD);
+  await bootstrap(db, catalogOf(plugins), () => PASSWORD);
   await db.close();
   const server = await startServer(config, log);
   const workerServices = options.worker === false ? undefined : await openServices(config, log);

@@ -1,10 +1,10 @@
-import { raw, sql } from '../../db/sql.ts';
-import type { ApiRequest } from '../../kit/api.ts';
+import { raw, type Sql, sql } from '../../db/sql.ts';
+import type { ApiRequest, Caller } from '../../kit/api.ts';
 import { responseComponent } from '../../kit/components.ts';
 import { type Action, defineResource, type Field, type Fields, type Resource } from '../../kit/define-resource.ts';
 import { PermissionDeniedError } from '../../kit/errors.ts';
 import { conditionFilter } from '../../kit/filters.ts';
-import { artifactHref } from '../../kit/names.ts';
+import { API_ROOT, artifactHref } from '../../kit/names.ts';
 import { visibleRow } from '../../kit/references.ts';
 import { baseFields, serialize } from '../../kit/serialize.ts';
 import { described } from '../../kit/wire.ts';
@@ -31,6 +31,10 @@ const fields: Fields = {
   ...Object.fromEntries(CHECKSUM_NAMES.map((name) => [name, checksum(name)])),
 };
 
+/** Files that a task of the caller has made: of his own uploads. */
+const madeBy = (caller: Caller): Sql => sql`exists (select from task t where t.created_by_id = ${caller.id}::int
+  and t.created_resources @> array[${`${API_ROOT}artifacts/`}::text || m.id || '/'])`;
+
 /** A file is taken as it comes: the request may be as large as the storage. */
 const create: Action = {
   method: 'post',
@@ -40,7 +44,6 @@ const create: Action = {
   takesFiles: true,
   body: { component: 'Artifact', fields: UPLOAD_FIELDS },
   responses: [{ status: 201, component: responseComponent('Artifact', fields) }],
-  permission: 'add',
   async run({ request }) {
     const id = await uploadArtifact(request);
     const row = await visibleRow(artifact, id, request);
@@ -55,7 +58,6 @@ const remove: Action = {
   suffix: '',
   summary: 'Delete a file',
   responses: [{ status: 204 }],
-  permission: 'delete',
   run: () => Promise.reject(new PermissionDeniedError()),
 };
 
@@ -84,6 +86,8 @@ export const artifact: Resource = defineResource({
     pulp_id: 'm.id',
     timestamp_of_interest: 'm.pulp_created',
   },
+  policy: { statements: [{ action: ['create', 'list', 'retrieve'], effect: 'allow', principal: 'admin' }] },
+  named: async ({ caller }) => madeBy(caller),
   verbs: ['list', 'read'],
   actions: { create, delete: remove },
   select: sql`m.*`,

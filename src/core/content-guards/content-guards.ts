@@ -1,13 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Caller } from '../../kit/api.ts';
 import type { Services } from '../../kit/services.ts';
-import { permitted } from '../access/authorize.ts';
 import type { ServedDistribution } from '../distributions/served-distributions.ts';
 import { ContentUrls } from './content-url.ts';
 import { type GuardRule, type GuardRules, loadGuardRules } from './guard-rules.ts';
 import type { GuardedRequest } from './guarded-request.ts';
 import { filtered, isSecret, textOfBase64 } from './header-secret.ts';
-import { DOWNLOAD } from './rbac.ts';
+import { rbacGuard } from './rbac.ts';
 
 const NOT_SIGNED = 'Access not authenticated';
 const EXPIRED = 'Authentication expired';
@@ -15,20 +14,23 @@ const DENIED = 'Access denied.';
 const NOBODY = 'Authentication credentials were not provided.';
 const NOT_PERMITTED = 'You do not have permission to perform this action.';
 
+/** What guards are asked with. */
+type GuardServices = Pick<Services, 'db' | 'config' | 'domain' | 'catalog' | 'access'>;
+
 type RuleOf<Type extends GuardRule['pulp_type']> = Extract<GuardRule, { readonly pulp_type: Type }>;
 
 /** Asks the guards of distributions, before anything of their content is looked at (spec: Pulp's content app, which refuses with 403 and these words). */
 export class ContentGuards {
-  readonly #services: Pick<Services, 'db' | 'config'>;
+  readonly #services: GuardServices;
   readonly #urls: ContentUrls;
 
-  private constructor(services: Pick<Services, 'db' | 'config'>, urls: ContentUrls) {
+  private constructor(services: GuardServices, urls: ContentUrls) {
     this.#services = services;
     this.#urls = urls;
   }
 
   /** Reads the key of signed URLs, making it on the first start. */
-  static async open(services: Pick<Services, 'db' | 'config' | 'clock'>): Promise<ContentGuards> {
+  static async open(services: GuardServices & Pick<Services, 'clock'>): Promise<ContentGuards> {
     return new ContentGuards(services, await ContentUrls.load(services));
   }
 
@@ -62,10 +64,17 @@ export class ContentGuards {
       case 'core.envvar_header':
         return secretRefusal(rule, request.headers, this.#services.config.guardSecrets.get(rule.env_var));
       case 'core.rbac':
-        return downloadRefusal(rule.id, await request.caller());
+        return this.#downloadRefusal(rule.id, await request.caller());
       case 'core.composite':
         return this.#askAny(rule, rules, request, asked);
     }
+  }
+
+  /** Whether the guard's access policy lets the caller download. */
+  async #downloadRefusal(id: string, caller: Caller | null): Promise<string | undefined> {
+    if (!caller) return NOBODY;
+    const asked = { services: this.#services, caller, body: undefined, params: {} };
+    return (await this.#services.access.may(asked, rbacGuard, 'download', { id })) ? undefined : NOT_PERMITTED;
   }
 
   /** The first guard that lets the request pass is enough; none to ask: it passes, as in Pulp. */
@@ -83,12 +92,6 @@ export class ContentGuards {
     }
     return members.length === 0 ? undefined : `Access forbidden. Refusals: ${[...refusals].join(' ')}`;
   }
-}
-
-/** Whether the caller holds `download` on the guard: an action of its access policy. */
-async function downloadRefusal(id: string, caller: Caller | null): Promise<string | undefined> {
-  if (!caller) return NOBODY;
-  return (await permitted(caller, DOWNLOAD, { id })) ? undefined : NOT_PERMITTED;
 }
 
 /** The header as it came; several of one name are none, since nobody could say which of them the proxy in front has set. */

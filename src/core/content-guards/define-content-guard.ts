@@ -1,11 +1,14 @@
 import { empty, raw, type Sql, sql } from '../../db/sql.ts';
 import { defineResource, type Fields, type Resource, type Store } from '../../kit/define-resource.ts';
 import { NAME_LOOKUPS } from '../../kit/filters.ts';
+import { OWNED_AND_VIEWED } from '../../kit/policy.ts';
 import { baseFields } from '../../kit/serialize.ts';
 import { tableStore } from '../../kit/store.ts';
 import { text } from '../../kit/wire.ts';
+import { roleActions } from '../access/role-actions.ts';
 import { detailColumns } from '../detail-columns.ts';
 import { ALL_DISTRIBUTIONS, DISTRIBUTION_CHANNEL } from '../distributions/served-distributions.ts';
+import { guardPolicy } from './guard-policy.ts';
 
 /** What every guard has. */
 export const guardFields: Fields = {
@@ -26,7 +29,7 @@ export const GUARD_ORDERING: Readonly<Record<string, string | null>> = {
 /** What makes a kind of guard another one than the rest. */
 export interface ContentGuardKind
   extends Pick<Resource, 'endpoint' | 'model' | 'title' | 'description' | 'hrefParameter'>,
-    Partial<Pick<Resource, 'fields'>> {
+    Partial<Pick<Resource, 'fields' | 'policy' | 'roles'>> {
   /** Its table, `d`, and that table's own columns; absent: nothing beside what every guard has. */
   readonly detail?: { readonly table: string; readonly columns: readonly string[] };
   /** What else is selected, after a comma. */
@@ -45,6 +48,9 @@ export function defineContentGuard(definition: ContentGuardKind): Resource {
     ...place,
     fields: { ...baseFields(place), ...guardFields, ...fields },
     ordering: GUARD_ORDERING,
+    policy: kind.policy ?? guardPolicy(kind.model.toLowerCase()),
+    roles: kind.roles ?? OWNED_AND_VIEWED,
+    actions: roleActions,
     verbs: ['list', 'create', 'read', 'update', 'partial_update', 'delete'],
     mutation: { create: 'sync', update: 'sync', delete: 'sync' },
     only: sql`m.pulp_type = ${pulpType}`,

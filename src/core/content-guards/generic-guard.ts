@@ -1,5 +1,6 @@
 import { sql } from '../../db/sql.ts';
 import type { Resource } from '../../kit/define-resource.ts';
+import { allow, SCOPED } from '../../kit/policy.ts';
 import { timeFields } from '../../kit/serialize.ts';
 import { genericBaseFields, typeFilters } from '../generic-fields.ts';
 import { GUARD_ORDERING, guardFields } from './define-content-guard.ts';
@@ -27,6 +28,7 @@ export const genericGuard: Resource = {
   filters: typeFilters(TYPES),
   ordering: GUARD_ORDERING,
   verbs: ['list'],
+  policy: { statements: [allow(['list'])], queryset_scoping: SCOPED },
   select: sql`m.*`,
   from: sql`content_guard m`,
 };

@@ -1,8 +1,10 @@
+import { allow, may, OWNED_AND_VIEWED } from '../../kit/policy.ts';
 import { described } from '../../kit/wire.ts';
 import { defineContentGuard } from './define-content-guard.ts';
+import { guardPolicy } from './guard-policy.ts';
 
 /** What others need to let somebody pass: a role with this permission, on the guard or on all. */
-export const DOWNLOAD = 'core.download_rbaccontentguard';
+const DOWNLOAD = 'core.download_rbaccontentguard';
 
 const named = (name: string, more: object) => ({
   type: 'array',
@@ -38,5 +40,11 @@ export const rbacGuard = defineContentGuard({
       value: () => [],
     },
   },
+  policy: guardPolicy(
+    'rbaccontentguard',
+    [allow(['download'], may(DOWNLOAD))],
+    ['core.rbaccontentguard_owner', 'core.rbaccontentguard_downloader'],
+  ),
+  roles: { ...OWNED_AND_VIEWED, downloader: [DOWNLOAD] },
   hrefParameter: 'r_b_a_c_content_guard_href',
 });

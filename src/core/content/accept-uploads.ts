@@ -1,10 +1,9 @@
 import type { Queryable } from '../../db/database.ts';
 import { insertRow } from '../../db/rows.ts';
 import { join, raw, sql } from '../../db/sql.ts';
-import { callerOf } from '../../kit/api.ts';
 import type { Columns, Field, Fields, Resource, Store } from '../../kit/define-resource.ts';
 import type { TaskContext } from '../../kit/define-task.ts';
-import { permissionOf, prnType } from '../../kit/names.ts';
+import { prnType } from '../../kit/names.ts';
 import { resolveReference } from '../../kit/references.ts';
 import { tableStore } from '../../kit/store.ts';
 import { bool, reference } from '../../kit/wire.ts';
@@ -46,7 +45,7 @@ const repositoryFields = (repository: Resource): Fields => ({
     description: 'A repository to add the unit to, in a new version.',
     resolve: async (value, { request }) => {
       const { row } = await resolveReference('repository', String(value), [repository], request);
-      await request.access.check(callerOf(request), permissionOf(repository, 'modify'), row);
+      await request.services.access.check(request, repository, 'modify', row);
       return { repository_id: row.id };
     },
   },

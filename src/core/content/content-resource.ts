@@ -1,6 +1,7 @@
 import { sql } from '../../db/sql.ts';
 import type { Resource, Row } from '../../kit/define-resource.ts';
 import { artifactHref, prnOf } from '../../kit/names.ts';
+import { allow, SCOPED } from '../../kit/policy.ts';
 import { timeFields } from '../../kit/serialize.ts';
 import type { Services } from '../../kit/services.ts';
 import { described } from '../../kit/wire.ts';
@@ -68,6 +69,7 @@ export const genericContent: Resource = {
   },
   ordering: { pk: 'm.id' },
   verbs: ['list'],
+  policy: { statements: [allow(['list'])], queryset_scoping: SCOPED },
   select: sql`m.*, 'sha256:' || a.sha256 as digest`,
   from: sql`content m left join artifact a on a.id = m.artifact_id`,
 };

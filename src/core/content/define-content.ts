@@ -5,7 +5,8 @@ import { contentFields } from './content-fields.ts';
 import { CONTENT_FILTERS, knownCount } from './content-filters.ts';
 
 /** What makes a kind of content another one than the rest. */
-export interface ContentKind extends Pick<Resource, 'plugin' | 'endpoint' | 'model' | 'title' | 'description' | 'fields'> {
+export interface ContentKind
+  extends Pick<Resource, 'plugin' | 'endpoint' | 'model' | 'title' | 'description' | 'policy' | 'fields'> {
   /** `container.blob` */
   readonly pulpType: string;
   /** Its table, `d`; a row shares the id of the content row, `m`. */
@@ -21,18 +22,19 @@ export interface ContentKind extends Pick<Resource, 'plugin' | 'endpoint' | 'mod
 
 /** A kind of content: listed, read and labelled. */
 export function defineContent(kind: ContentKind): Resource {
-  const { plugin, endpoint, model, title, description, fields, ordering } = kind;
+  const { plugin, endpoint, model, title, description, policy, fields, ordering } = kind;
   const place = { kind: 'content', plugin, endpoint, model } as const;
   return defineResource({
     ...place,
     title,
     description,
+    ...(policy ? { policy } : {}),
     contentType: kind.pulpType,
     fields: { ...contentFields(place), ...fields },
     filters: { ...CONTENT_FILTERS, ...kind.filters },
     ordering,
     verbs: ['list', 'read'],
-    actions: labelActions('content', 'core.manage_content_labels', kind.labelStatus ?? 200),
+    actions: labelActions('content', kind.labelStatus ?? 200),
     knownCount: knownCount(kind.pulpType),
     select: sql`m.*, ${kind.select}`,
     from: sql`content m join ${raw(kind.table)} d on d.id = m.id ${kind.joins ?? empty}`,

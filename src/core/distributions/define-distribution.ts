@@ -2,6 +2,7 @@ import { raw, sql } from '../../db/sql.ts';
 import { defineResource, type Resource, type Store } from '../../kit/define-resource.ts';
 import { labelActions } from '../../kit/labels.ts';
 import { baseFields } from '../../kit/serialize.ts';
+import { roleActions } from '../access/role-actions.ts';
 import { detailColumns } from '../detail-columns.ts';
 import {
   DISTRIBUTION_FILTERS,
@@ -15,7 +16,7 @@ import {
 
 /** What makes a kind of distribution another one than the rest. */
 export interface DistributionKind
-  extends Pick<Resource, 'plugin' | 'endpoint' | 'model' | 'title' | 'description'>,
+  extends Pick<Resource, 'plugin' | 'endpoint' | 'model' | 'title' | 'description' | 'policy' | 'roles'>,
     Partial<Pick<Resource, 'fields' | 'filters' | 'ordering' | 'validate'>> {
   /** Its table, `d`, and that table's own columns. */
   readonly detail: { readonly table: string; readonly columns: readonly string[] };
@@ -36,7 +37,7 @@ export function defineDistribution(definition: DistributionKind): Resource {
     verbs: ['list', 'create', 'read', 'update', 'partial_update', 'delete'],
     mutation: { create: 'task', update: 'task', delete: 'task' },
     multiDelete: true,
-    actions: labelActions('distribution', 'change', 200),
+    actions: { ...labelActions('distribution', 200), ...roleActions },
     validate: async (input) => {
       await validateDistribution(input);
       await validate?.(input);

@@ -1,5 +1,6 @@
 import { sql } from '../../db/sql.ts';
 import type { Resource } from '../../kit/define-resource.ts';
+import { allow, SCOPED } from '../../kit/policy.ts';
 import { genericBaseFields, typeFilters } from '../generic-fields.ts';
 import {
   baseUrl,
@@ -32,6 +33,7 @@ export const genericDistribution: Resource = {
   },
   ordering: DISTRIBUTION_ORDERING,
   verbs: ['list'],
+  policy: { statements: [allow(['list'])], queryset_scoping: SCOPED },
   select: distributionColumns,
   from: sql`distribution m ${distributionJoins}`,
 };

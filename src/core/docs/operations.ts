@@ -41,7 +41,7 @@ const docs = (
     ...SHAPING,
   ],
   responses: [{ status: 200, component: { name: 'OpenApiDocument', json: { type: 'object' } }, mediaTypes }],
-  permission: null,
+  audience: 'anyone',
   handler: async (request) => write(documentFor(request)),
 });
 

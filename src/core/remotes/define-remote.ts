@@ -3,12 +3,13 @@ import { defineResource, type Resource } from '../../kit/define-resource.ts';
 import { labelActions } from '../../kit/labels.ts';
 import { baseFields } from '../../kit/serialize.ts';
 import { tableStore } from '../../kit/store.ts';
+import { roleActions } from '../access/role-actions.ts';
 import { detailColumns } from '../detail-columns.ts';
 import { REMOTE_FILTERS, REMOTE_ORDERING, remoteFields } from './remote-fields.ts';
 
 /** What makes a kind of remote another one than the rest. */
 export interface RemoteKind
-  extends Pick<Resource, 'plugin' | 'endpoint' | 'model' | 'title' | 'description' | 'fields' | 'renamed'> {
+  extends Pick<Resource, 'plugin' | 'endpoint' | 'model' | 'title' | 'description' | 'policy' | 'roles' | 'fields' | 'renamed'> {
   /** When content may be fetched; the first is the default. */
   readonly policies: readonly string[];
   /** Write-only names that are never set, for `hidden_fields`. */
@@ -28,7 +29,7 @@ export function defineRemote({ policies, aliases = [], detail, fields, ...kind }
     ordering: REMOTE_ORDERING,
     verbs: ['list', 'create', 'read', 'update', 'partial_update', 'delete'],
     mutation: { create: 'sync', update: 'task', delete: 'task' },
-    actions: labelActions('remote', 'change'),
+    actions: { ...labelActions('remote'), ...roleActions },
     select: sql`m.*${detailColumns(detail.columns)}`,
     from: sql`remote m join ${raw(detail.table)} d on d.id = m.id`,
     store: tableStore({

@@ -1,5 +1,6 @@
 import { sql } from '../../db/sql.ts';
 import type { Resource } from '../../kit/define-resource.ts';
+import { allow, SCOPED } from '../../kit/policy.ts';
 import { genericBaseFields, typeFilters } from '../generic-fields.ts';
 import { REMOTE_FILTERS, REMOTE_ORDERING, remoteFields } from './remote-fields.ts';
 
@@ -22,6 +23,7 @@ export const genericRemote: Resource = {
   },
   ordering: REMOTE_ORDERING,
   verbs: ['list'],
+  policy: { statements: [allow(['list'])], queryset_scoping: SCOPED },
   select: sql`m.*`,
   from: sql`remote m`,
 };

@@ -2,6 +2,7 @@ import { raw, sql } from '../../db/sql.ts';
 import { defineResource, type Resource } from '../../kit/define-resource.ts';
 import { labelActions } from '../../kit/labels.ts';
 import { baseFields } from '../../kit/serialize.ts';
+import { roleActions } from '../access/role-actions.ts';
 import { detailColumns } from '../detail-columns.ts';
 import {
   REPOSITORY_FILTERS,
@@ -14,7 +15,7 @@ import {
 
 /** What makes a kind of repository another one than the rest. */
 export interface RepositoryKind
-  extends Pick<Resource, 'plugin' | 'endpoint' | 'model' | 'title' | 'description' | 'fields' | 'actions'> {
+  extends Pick<Resource, 'plugin' | 'endpoint' | 'model' | 'title' | 'description' | 'policy' | 'roles' | 'fields' | 'actions'> {
   /** Its table, `d`, and that table's own columns. */
   readonly detail: { readonly table: string; readonly columns: readonly string[] };
 }
@@ -32,7 +33,7 @@ export function defineRepository({ detail, fields, actions, ...kind }: Repositor
     verbs: ['list', 'create', 'read', 'update', 'partial_update', 'delete'],
     mutation: { create: 'sync', update: 'task', delete: 'task' },
     slowDelete: true,
-    actions: { ...labelActions('repository', 'change'), ...actions },
+    actions: { ...labelActions('repository'), ...roleActions, ...actions },
     select: sql`${repositoryColumns}${detailColumns(detail.columns)}`,
     from: sql`repository m join ${raw(detail.table)} d on d.id = m.id ${repositoryJoins}`,
     store: repositoryStore({ pulpType, detail, counted: ['core.Repository', `${kind.plugin}.${kind.model}`] }),

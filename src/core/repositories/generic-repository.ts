@@ -1,5 +1,6 @@
 import { sql } from '../../db/sql.ts';
 import type { Resource } from '../../kit/define-resource.ts';
+import { allow, SCOPED } from '../../kit/policy.ts';
 import { genericBaseFields, typeFilters } from '../generic-fields.ts';
 import {
   REPOSITORY_FILTERS,
@@ -27,6 +28,7 @@ export const genericRepository: Resource = {
   },
   ordering: REPOSITORY_ORDERING,
   verbs: ['list'],
+  policy: { statements: [allow(['list'])], queryset_scoping: SCOPED },
   select: repositoryColumns,
   from: sql`repository m ${repositoryJoins}`,
 };

@@ -50,7 +50,6 @@ export const modifyAction = (kind: ModifyKind): Action => ({
     },
   },
   responses: [{ status: 202, component: ASYNC_RESPONSE }],
-  permission: 'modify',
   async run({ request, row, body }): Promise<ApiReply> {
     const app = kind.pulpType.split('.')[0] as string;
     const add = await contentUnits('add_content_units', (body.add_content_units ?? []) as string[], app, request);

@@ -1,10 +1,10 @@
 import type { z } from 'zod';
-import { type ApiReply, type ApiRequest, callerOf } from '../../kit/api.ts';
+import type { ApiReply, ApiRequest } from '../../kit/api.ts';
 import { ASYNC_RESPONSE } from '../../kit/components.ts';
 import type { Action, Fields, Resource, Row } from '../../kit/define-resource.ts';
 import type { TaskDefinition } from '../../kit/define-task.ts';
 import { ValidationError } from '../../kit/errors.ts';
-import { permissionOf, prnType } from '../../kit/names.ts';
+import { prnType } from '../../kit/names.ts';
 import { resolveReference, visibleRow } from '../../kit/references.ts';
 import { bool, reference } from '../../kit/wire.ts';
 
@@ -35,10 +35,8 @@ export function syncAction<Args extends z.ZodType>(kind: SyncKind<Args>): Action
       },
     },
     responses: [{ status: 202, component: ASYNC_RESPONSE }],
-    permission: 'sync',
     async run({ request, row, body }): Promise<ApiReply> {
       const remote = await remoteOf(kind.remote, row, body.remote as string | undefined, request);
-      await request.access.check(callerOf(request), permissionOf(kind.remote, 'view'), remote);
       const task = await request.dispatch(kind.task, kind.args(row, remote, body), {
         exclusive: [`prn:${kind.repositoryType}:${row.id}`],
         shared: [`prn:${prnType(kind.remote)}:${remote.id}`],

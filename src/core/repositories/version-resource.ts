@@ -4,6 +4,7 @@ import type { Field, Resource, Row } from '../../kit/define-resource.ts';
 import { NotFoundError, RequestRefusedError } from '../../kit/errors.ts';
 import { conditionFilter, type Filter, listFilter, NUMBER_LOOKUPS, TIME_LOOKUPS } from '../../kit/filters.ts';
 import { prnType, snakeCase } from '../../kit/names.ts';
+import { allow, type Policy } from '../../kit/policy.ts';
 import { timeFields } from '../../kit/serialize.ts';
 import type { Services } from '../../kit/services.ts';
 import { described } from '../../kit/wire.ts';
@@ -72,16 +73,22 @@ const shared = {
   ordering: ORDERING,
   select: versionColumns,
   from: versionTables,
-  byId: false,
+  id: 'none',
 } as const satisfies Partial<Resource>;
 
 /** All versions of all repositories. */
-export const repositoryVersions: Resource = { ...shared, kind: 'repository_versions', endpoint: '', verbs: ['list'] };
+export const repositoryVersions: Resource = {
+  ...shared,
+  kind: 'repository_versions',
+  endpoint: '',
+  verbs: ['list'],
+  policy: { statements: [allow(['list'])], queryset_scoping: { function: 'scope_repository_versions' } },
+};
 
 const NUMBER = /^\d{1,9}$/;
 
 /** The versions of a kind of repository, nested below it. `deletePermission` names the right where it does not follow the rule. */
-export function versionsOf(parent: Resource, options: { readonly deletePermission: string; readonly alias?: string }): Resource {
+export function versionsOf(parent: Resource, options: { readonly policy: Policy; readonly alias?: string }): Resource {
   const lock = (repositoryId: string) => `prn:${prnType(parent)}:${repositoryId}`;
   return {
     ...shared,
@@ -90,7 +97,7 @@ export function versionsOf(parent: Resource, options: { readonly deletePermissio
     component: 'RepositoryVersion',
     verbs: ['list', 'read'],
     defaultOrder: 'm.number desc',
-    permissionModel: parent.model,
+    policy: options.policy,
     nested: {
       parent,
       segment: 'versions',
@@ -109,7 +116,6 @@ export function versionsOf(parent: Resource, options: { readonly deletePermissio
         suffix: '',
         summary: 'Delete a repository version',
         responses: [{ status: 202, component: ASYNC_RESPONSE }],
-        permission: options.deletePermission,
         async run({ request, row }) {
           const [pinned] = await request.services.db.query(
             sql`select 1 from distribution where repository_version_id = ${row.id}::uuid limit 1`,

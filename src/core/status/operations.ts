@@ -181,7 +181,7 @@ export const statusOperations: readonly Operation[] = [
     plugin: 'core',
     parameters: [DIAGNOSTICS, ...SHAPING],
     responses: [{ status: 200, component: STATUS_RESPONSE }],
-    permission: null,
+    audience: 'anyone',
     handler: async (request) => ({ status: 200, body: await readStatus(request) }),
   },
   {
@@ -193,7 +193,7 @@ export const statusOperations: readonly Operation[] = [
     plugin: 'core',
     parameters: [DIAGNOSTICS, ...SHAPING],
     responses: [{ status: 200 }],
-    permission: null,
+    audience: 'anyone',
     handler: async () => ({ status: 200 }),
   },
   {
@@ -209,7 +209,7 @@ export const statusOperations: readonly Operation[] = [
       { status: 200, component: READINESS_RESPONSE },
       { status: 503, component: READINESS_RESPONSE },
     ],
-    permission: null,
+    audience: 'anyone',
     handler: readReadiness,
   },
 ];

@@ -21,7 +21,12 @@ interface NewTask extends Omit<ClaimedTask, 'fence'> {
   /** Set where the task is to run in this process if it can run at once. */
   readonly immediate: boolean;
   readonly worker_id: string | null;
+  /** Names of the roles that who asked for it gets on it. */
+  readonly roles: readonly string[];
 }
+
+/** Marks who has dispatched a task, whatever other roles on it are given and taken (spec: rbac, creation hooks). */
+const DISPATCHER = 'core.task_user_dispatcher';
 
 /**
  * Writes the task with its reservations. Its number comes from the sequence while the locks of its resources are held, so
@@ -50,6 +55,12 @@ const insertion = (task: NewTask): Sql => sql`
   held as (
     insert into task_reservation (resource, seq, task_id, exclusive)
     select w.resource, made.seq, made.id, w.exclusive from made, wanted w
+  ),
+  owned as (
+    insert into role_assignment (id, role_id, user_id, object_type, object_id)
+    select granted.id, role.id, ${task.created_by_id}::int, 'core.task', made.id
+    from made, unnest(${task.roles.map(() => v7())}::uuid[], ${task.roles}::text[]) as granted(id, name) join role using (name)
+    where ${task.created_by_id}::int is not null
   )
   select unblocked_at is not null as runnable from made`;
 
@@ -62,12 +73,13 @@ async function insertTask(tx: Queryable, task: NewTask): Promise<boolean> {
 }
 
 /** The row of a task that is to be. Throws ZodError for arguments that the definition does not take. */
-function newTask<Args extends z.ZodType>(
+async function newTask<Args extends z.ZodType>(
   services: Services,
   definition: TaskDefinition<Args>,
   args: z.input<Args>,
   options: DispatchOptions,
-): NewTask {
+  tx?: Queryable,
+): Promise<NewTask> {
   definition.args.parse(args);
   const id = v7();
   return {
@@ -81,6 +93,7 @@ function newTask<Args extends z.ZodType>(
     reservations: reservationsOf(options.exclusive, options.shared),
     immediate: definition.immediate ?? false,
     worker_id: processRowOf(services),
+    roles: [...(await services.access.rolesOfCreator(services.catalog.resource('tasks'), tx)), DISPATCHER],
   };
 }
 
@@ -104,7 +117,7 @@ export async function dispatch<Args extends z.ZodType>(
   args: z.input<Args>,
   options: DispatchOptions,
 ): Promise<{ readonly id: string; readonly href: string }> {
-  const task = newTask(services, definition, args, options);
+  const task = await newTask(services, definition, args, options);
   const { id, immediate } = task;
   const runnable =
     task.reservations.resources.length === 0
@@ -126,7 +139,7 @@ export async function dispatchWithin<Args extends z.ZodType>(
   args: z.input<Args>,
   options: DispatchOptions,
 ): Promise<{ readonly id: string; readonly wakeUps: readonly WakeUp[] }> {
-  const task = { ...newTask(services, definition, args, options), immediate: false };
+  const task = { ...(await newTask(services, definition, args, options, tx)), immediate: false };
   const runnable = await insertTask(tx, task);
   return { id: task.id, wakeUps: runnable ? [{ id: task.id, fence: 0 }] : [] };
 }

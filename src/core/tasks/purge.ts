@@ -2,7 +2,6 @@ import { z } from 'zod';
 import { type Sql, sql } from '../../db/sql.ts';
 import type { Caller } from '../../kit/api.ts';
 import { defineTask, type Progress, type TaskContext } from '../../kit/define-task.ts';
-import { access } from '../access/authorize.ts';
 import { FINAL_STATES } from './task-state.ts';
 
 const AT_ONCE = 1_000;
@@ -17,7 +16,7 @@ async function deletable(userId: number | null, { services }: TaskContext): Prom
   const [user] = await services.db.query<Caller>(
     sql`select id, username, is_superuser from app_user where id = ${userId}::int and is_active`,
   );
-  return user ? access.scope(user, 'core.delete_task') : sql`false`;
+  return user ? services.access.whereHolds(user, 'core.delete_task', 'core.task') : sql`false`;
 }
 
 /** The tasks `m` that are to go. */

@@ -5,11 +5,13 @@ import { defineResource, type Field, type Fields, type Resource, type Row } from
 import { ConflictError, NotFoundError, ValidationError } from '../../kit/errors.ts';
 import { choiceFilter, conditionFilter, type Filter, FilterError, listFilter, TIME_LOOKUPS } from '../../kit/filters.ts';
 import { taskGroupHref, taskHref, userHref } from '../../kit/names.ts';
+import { allow, may, ownerGets, SCOPED } from '../../kit/policy.ts';
 import { relatedFilter } from '../../kit/reference-filters.ts';
 import { visibleRow } from '../../kit/references.ts';
 import { baseFields, serialize, timeFields } from '../../kit/serialize.ts';
 import type { Services } from '../../kit/services.ts';
 import { choice, datetime, described, isDateTime, list, text } from '../../kit/wire.ts';
+import { roleActions } from '../access/role-actions.ts';
 import { cancelTask } from './cancel.ts';
 import { purgeTasks } from './purge.ts';
 import { FINAL_STATES, isFinal, TASK_STATES } from './task-state.ts';
@@ -201,7 +203,6 @@ const actions: Actions = {
       { status: 200, component: TASK_RESPONSE },
       { status: 409, component: TASK_RESPONSE },
     ],
-    permission: 'change',
     async run({ request, row, body }) {
       assertCancel(body);
       const state = await cancelTask(request.services, row.id);
@@ -218,7 +219,6 @@ const actions: Actions = {
     suffix: '',
     summary: 'Delete a task',
     responses: [{ status: 204 }],
-    permission: 'delete',
     async run({ request, row }) {
       if (!isFinal(row.state as string)) return { status: 409 };
       await request.services.db.execute(
@@ -243,7 +243,6 @@ const actions: Actions = {
         },
       },
     ],
-    permission: 'core.view_task_profile_artifacts',
     // No diagnostics are recorded, so there is never one to link.
     run: async () => ({ status: 200, body: { urls: {} } }),
   },
@@ -268,7 +267,6 @@ const actions: Actions = {
       },
     },
     responses: [{ status: 202, component: ASYNC_RESPONSE }],
-    permission: 'delete',
     async run({ request, body }) {
       const before = body.finished_before as string | undefined;
       const moment =
@@ -298,7 +296,27 @@ export const task = defineResource({
   filters,
   ordering,
   verbs: ['list', 'read'],
-  actions,
+  policy: {
+    statements: [
+      allow(['list', 'retrieve', 'my_permissions']),
+      allow(['profile_artifacts'], may('core.view_task_profile_artifacts')),
+      allow(['destroy'], may('core.delete_task')),
+      allow(['update', 'partial_update'], may('core.change_task')),
+      allow(['purge']),
+      allow(['list_roles', 'add_role', 'remove_role'], may('core.manage_roles_task')),
+    ],
+    creation_hooks: ownerGets('core.task_owner'),
+    queryset_scoping: SCOPED,
+  },
+  roles: {
+    owner: {
+      description: 'Allow all actions on a task.',
+      permissions: ['view', 'change', 'delete', 'manage_roles', 'core.view_task_profile_artifacts'],
+    },
+    user_dispatcher: ['add'],
+    viewer: ['view'],
+  },
+  actions: { ...actions, ...roleActions },
   select: sql`m.id, m.state, m.name, m.logging_cid, m.created_by_id, m.unblocked_at, m.started_at, m.finished_at, m.error, m.parent_task_id,
     m.task_group_id, m.progress_reports,
     m.created_resources, m.created_resource_prns, m.reserved_resources_record, m.result, m.pulp_created, m.pulp_last_updated,

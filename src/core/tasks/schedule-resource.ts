@@ -1,8 +1,10 @@
 import { sql } from '../../db/sql.ts';
 import { defineResource } from '../../kit/define-resource.ts';
 import { taskHref } from '../../kit/names.ts';
+import { allow, may, ownerGets, SCOPED } from '../../kit/policy.ts';
 import { baseFields } from '../../kit/serialize.ts';
 import { described } from '../../kit/wire.ts';
+import { roleActions } from '../access/role-actions.ts';
 
 const place = { kind: 'task-schedules', plugin: 'core', endpoint: '', model: 'TaskSchedule' } as const;
 
@@ -64,7 +66,20 @@ export const taskSchedule = defineResource({
     task_kwargs: null,
     task_name: 'm.task_name',
   },
+  policy: {
+    statements: [
+      allow(['list', 'retrieve', 'my_permissions']),
+      allow(['list_roles', 'add_role', 'remove_role'], may('core.manage_roles_taskschedule')),
+    ],
+    creation_hooks: ownerGets('core.taskschedule_owner'),
+    queryset_scoping: SCOPED,
+  },
+  roles: {
+    owner: { description: 'Allow all actions on a taskschedule.', permissions: ['view', 'manage_roles'] },
+    viewer: ['view'],
+  },
   verbs: ['list', 'read'],
+  actions: roleActions,
   select: sql`m.*`,
   from: sql`task_schedule m`,
 });

@@ -3,6 +3,7 @@ import { responseComponent } from '../../kit/components.ts';
 import { defineResource, type Field, type Fields, type Resource, type Row } from '../../kit/define-resource.ts';
 import { ConflictError, NotFoundError } from '../../kit/errors.ts';
 import { prnOf, taskGroupHref } from '../../kit/names.ts';
+import { allow, SCOPED } from '../../kit/policy.ts';
 import { visibleRow } from '../../kit/references.ts';
 import { serialize } from '../../kit/serialize.ts';
 import type { Services } from '../../kit/services.ts';
@@ -88,6 +89,7 @@ export const taskGroup: Resource = defineResource({
   fields,
   ordering: {},
   unfiltered: true,
+  policy: { statements: [allow(['list', 'retrieve', 'partial_update'])], queryset_scoping: SCOPED },
   verbs: ['list', 'read'],
   actions: {
     cancel: {
@@ -99,7 +101,6 @@ export const taskGroup: Resource = defineResource({
         { status: 200, component: responseComponent('TaskGroup', fields) },
         { status: 409, component: responseComponent('TaskGroup', fields) },
       ],
-      permission: 'core.change_task',
       async run({ request, row, body }) {
         assertCancel(body);
         const { services } = request;

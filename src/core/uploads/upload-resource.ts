@@ -5,9 +5,11 @@ import { ASYNC_RESPONSE, responseComponent } from '../../kit/components.ts';
 import { type Action, defineResource, type Fields, type Resource, type Store } from '../../kit/define-resource.ts';
 import { ApiError } from '../../kit/errors.ts';
 import { prnOf } from '../../kit/names.ts';
+import { allow, may, mayAnywhere, OWNED_AND_VIEWED, ownerGets, SCOPED } from '../../kit/policy.ts';
 import { baseFields, serialize, wantedFields } from '../../kit/serialize.ts';
 import { tableStore } from '../../kit/store.ts';
 import { described, integer, text } from '../../kit/wire.ts';
+import { roleActions } from '../access/role-actions.ts';
 import { chunksOf, releaseChunks, removeChunksLater } from './chunk-files.ts';
 import { commitUpload } from './commit-upload.ts';
 import { CHUNK_FIELDS, CONTENT_RANGE, receiveChunk } from './receive-chunk.ts';
@@ -59,7 +61,6 @@ const read: Action = {
   suffix: '',
   summary: 'Inspect an upload',
   responses: [{ status: 200, component: responseComponent('UploadDetail', detailFields) }],
-  permission: 'view',
   async run({ request, row }) {
     const detail: Resource = { ...upload, fields: detailFields };
     const wanted = wantedFields(detail, request);
@@ -77,7 +78,6 @@ const update: Action = {
   parameters: [CONTENT_RANGE],
   body: { component: 'UploadChunk', fields: CHUNK_FIELDS },
   responses: [{ status: 200, component: answered }],
-  permission: 'change',
   async run({ request, row }) {
     await receiveChunk(request, row);
     return { status: 200, body: serialize(upload, row, request.services) };
@@ -89,7 +89,6 @@ const remove: Action = {
   suffix: '',
   summary: 'Delete an upload',
   responses: [{ status: 204 }],
-  permission: 'delete',
   async run({ request: { services }, row }) {
     const released = await services.db.transaction(async (tx) => {
       const ids = await releaseChunks(tx, row.id);
@@ -109,7 +108,6 @@ const commit: Action = {
     fields: { sha256: { wire: text(), required: true, description: 'The sha256 of the whole file; checked.' } },
   },
   responses: [{ status: 202, component: ASYNC_RESPONSE }],
-  permission: 'change',
   async run({ request, row, body }) {
     const task = await request.dispatch(
       commitUpload,
@@ -146,9 +144,21 @@ export const upload: Resource = defineResource({
     pulp_last_updated: 'm.pulp_last_updated',
     size: 'm.size',
   },
+  policy: {
+    statements: [
+      allow(['list', 'retrieve', 'my_permissions']),
+      allow(['create'], mayAnywhere('core.add_upload')),
+      allow(['update', 'partial_update', 'commit'], may('core.change_upload')),
+      allow(['destroy'], may('core.delete_upload')),
+      allow(['list_roles', 'add_role', 'remove_role'], may('core.manage_roles_upload')),
+    ],
+    creation_hooks: ownerGets('core.upload_owner'),
+    queryset_scoping: SCOPED,
+  },
+  roles: OWNED_AND_VIEWED,
   verbs: ['list', 'create'],
   mutation: { create: 'sync' },
-  actions: { read, update, delete: remove, commit },
+  actions: { read, update, delete: remove, commit, ...roleActions },
   async validate({ request, columns }) {
     columns.created_by_id = callerOf(request).id;
     columns.open_limit = request.services.config.DECKLE_UPLOADS_PER_USER;

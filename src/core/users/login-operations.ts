@@ -109,7 +109,7 @@ async function update(request: ApiRequest): Promise<ApiReply> {
   return { status: 200, body: { username, first_name, last_name, email } };
 }
 
-const common = { ...plainPath('login/'), tag: 'Login', plugin: 'core', permission: 'core.login' } as const;
+const common = { ...plainPath('login/'), tag: 'Login', plugin: 'core', audience: 'users' } as const;
 
 /** `/login/`: sessions by cookie, and what users may change of themselves. Whoever is logged in may do all of it. */
 export const loginOperations: readonly Operation[] = [

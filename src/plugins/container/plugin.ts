@@ -1,4 +1,7 @@
 import { definePlugin } from '../../kit/define-plugin.ts';
+import { containerConditions } from './access/conditions.ts';
+import { pullThroughRoles } from './access/policies.ts';
+import { containerScopes } from './access/scopes.ts';
 import { fastPath, registryRoutes } from './registry/registry-routes.ts';
 import { blob, manifest, signature, tag } from './resources/content.ts';
 import { containerDistribution } from './resources/distribution.ts';
@@ -25,6 +28,9 @@ export const containerPlugin = definePlugin({
     containerNamespace,
   ],
   tasks: [synchronize],
+  conditions: containerConditions,
+  scopes: containerScopes,
+  roles: pullThroughRoles,
   routes: registryRoutes,
   fastPath,
 });

@@ -1,4 +1,5 @@
 import { definePlugin } from '../../kit/define-plugin.ts';
+import { ostreeScopes } from './access/policies.ts';
 import { commit, config, object, ref, summary } from './resources/content.ts';
 import { ostreeDistribution } from './resources/distribution.ts';
 import { ostreeRemote } from './resources/remote.ts';
@@ -29,5 +30,6 @@ export const ostreePlugin = definePlugin({
     ostreeDistribution,
   ],
   tasks: [synchronize, importAll, importCommits, modifyContent],
+  scopes: ostreeScopes,
   content: ostreeContent,
 });

@@ -11,7 +11,9 @@ import { applyRetention } from '../../../src/core/repositories/retention.ts';
 import { type Database, openDatabase } from '../../../src/db/database.ts';
 import { insertRow } from '../../../src/db/rows.ts';
 import { sql } from '../../../src/db/sql.ts';
+import { catalogOf } from '../../../src/kit/catalog.ts';
 import type { TaskContext } from '../../../src/kit/define-task.ts';
+import { plugins } from '../../../src/plugins.ts';
 import { createDatabase, type TestDatabase } from '../../support/postgres.ts';
 
 let database: TestDatabase;
@@ -22,7 +24,7 @@ let context: TaskContext;
 before(async () => {
   database = await createDatabase();
   db = openDatabase(database.url, { max: 8, log: pino({ level: 'silent' }) });
-  await bootstrap(db, () => 'password');
+  await bootstrap(db, catalogOf(plugins), () => 'password');
   const [domain] = await db.query<{ id: string }>(sql`select id from domain`);
   domain_id = domain?.id ?? '';
 });

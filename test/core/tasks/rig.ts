@@ -6,7 +6,9 @@ import { pino } from 'pino';
 import { v7 } from 'uuid';
 import type { z } from 'zod';
 import { readConfig } from '../../../src/config.ts';
+import { openAccess } from '../../../src/core/access/access.ts';
 import { dispatch } from '../../../src/core/tasks/dispatch.ts';
+import { task } from '../../../src/core/tasks/resource.ts';
 import { openTaskEnds } from '../../../src/core/tasks/wait.ts';
 import { openDatabase } from '../../../src/db/database.ts';
 import { sql } from '../../../src/db/sql.ts';
@@ -42,7 +44,7 @@ const testPlugin = definePlugin({
   compatibleWith: '1.2.3',
   package: 'test',
   module: 'test',
-  resources: [],
+  resources: [task],
   tasks: testTasks,
 });
 
@@ -88,6 +90,8 @@ export async function openRig(urls: RigUrls): Promise<Rig> {
   if (!domain) throw new Error('no domain');
   const storage = await filesystemStorage({ root: folder, log });
   const queue = await openQueue({ redis: urls.redis, database: urls.database }, log);
+  const catalog = catalogOf([testPlugin]);
+  const access = await openAccess({ db, domain, catalog });
   const services: Services = {
     config: readConfig({ PULP_WORKER_TTL: String(urls.ttl) }),
     db,
@@ -97,7 +101,8 @@ export async function openRig(urls: RigUrls): Promise<Rig> {
     log,
     clock: () => new Date(),
     domain,
-    catalog: catalogOf([testPlugin]),
+    catalog,
+    access,
   };
   const ends = await openTaskEnds(services);
   const row = async (id: string): Promise<TaskRow> => {
@@ -122,6 +127,7 @@ export async function openRig(urls: RigUrls): Promise<Rig> {
       await ends.close();
       await queue.close();
       await storage.close();
+      await access.close();
       await db.close();
       rmSync(folder, { recursive: true, force: true });
     },

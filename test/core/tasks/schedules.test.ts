@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { z } from 'zod';
 import { cancelTask } from '../../../src/core/tasks/cancel.ts';
+import { task } from '../../../src/core/tasks/resource.ts';
 import { dispatchDue, keepSchedules } from '../../../src/core/tasks/schedules.ts';
 import { sweepTasks } from '../../../src/core/tasks/sweeper.ts';
 import { sql } from '../../../src/db/sql.ts';
@@ -18,7 +19,7 @@ const NAME = 'Clean up stale content periodically';
 const cleanup = defineTask({ name: 'pulpcore.app.tasks.orphan.orphan_cleanup', args: z.object({}), run: async () => null });
 const plugin = (tasks: readonly (typeof cleanup)[]) =>
   catalogOf([
-    definePlugin({ component: 'test', compatibleWith: '1.2.3', package: 'test', module: 'test', resources: [], tasks }),
+    definePlugin({ component: 'test', compatibleWith: '1.2.3', package: 'test', module: 'test', resources: [task], tasks }),
   ]);
 const catalog = plugin([cleanup]);
 

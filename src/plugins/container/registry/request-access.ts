@@ -1,14 +1,13 @@
 import type { FastifyRequest } from 'fastify';
-import { type GuardedRequest, guardedRequest, permitted, servedVersion } from '../../../core/plugin-api.ts';
+import { type GuardedRequest, guardedRequest, servedVersion } from '../../../core/plugin-api.ts';
 import type { Caller } from '../../../kit/api.ts';
 import type { ServedVersion } from '../../../kit/served-file.ts';
+import { containerDistribution } from '../resources/distribution.ts';
 import { basicChallenge, bearerChallenge, CATALOG_SCOPE, pullScope } from './challenge.ts';
 import { nameUnknown, RegistryError } from './registry-error.ts';
 import { isGuardedByPulls, type ServedDistribution } from './served-distribution.ts';
 import type { ServedRegistry } from './served-registry.ts';
 import { allows, type VerifiedToken } from './token.ts';
-
-export const PULL = 'container.pull_containerdistribution';
 
 /** A repository that the request may read. */
 export interface ReadableRepository {
@@ -18,9 +17,19 @@ export interface ReadableRepository {
 
 const BEARER = /^bearer +(\S+)$/i;
 
-/** The permission object of a distribution; undefined where there is none of that name. */
-export const guarded = (distribution: ServedDistribution | undefined) =>
-  distribution && { id: distribution.id, public: !distribution.private };
+/** Whether the policy of distributions lets the caller (null: nobody) do it with this one. */
+export const may = (
+  { services }: ServedRegistry,
+  caller: Caller | null,
+  action: 'pull' | 'push',
+  distribution: ServedDistribution | undefined,
+): Promise<boolean> =>
+  services.access.may(
+    { services, caller, body: undefined, params: {} },
+    containerDistribution,
+    action,
+    distribution && { ...distribution },
+  );
 
 /** The request's token, proven. `scope` is what the challenge asks for. */
 async function bearer({ tokens }: ServedRegistry, request: FastifyRequest, scope?: string): Promise<VerifiedToken> {
@@ -93,7 +102,7 @@ async function pulledByToken(registry: ServedRegistry, request: FastifyRequest, 
 async function pulledByUser(registry: ServedRegistry, request: FastifyRequest, name: string): Promise<Pulled> {
   const caller = await basic(registry, request);
   const distribution = await registry.distributions.find(name);
-  if (await permitted(caller, PULL, guarded(distribution))) return { distribution, caller: async () => caller };
+  if (await may(registry, caller, 'pull', distribution)) return { distribution, caller: async () => caller };
   if (!caller) throw basicChallenge('Authentication credentials were not provided.');
   throw new RegistryError(403, 'DENIED', 'You do not have permission to pull from this repository.', { detail: { name } });
 }

@@ -4,6 +4,7 @@ import type { Services } from '../../../kit/services.ts';
 
 interface OwnColumns {
   readonly private: boolean;
+  readonly namespace_id: string;
 }
 
 /** A container distribution and the version that it serves now. */
@@ -16,6 +17,6 @@ export const isGuardedByPulls = ({ guard_type }: ServedDistribution): boolean =>
 /** Finds container distributions; those of other kinds are not there for it. */
 export const servedDistributions = (services: Pick<Services, 'db' | 'config' | 'domain'>): ServedDistributions<OwnColumns> =>
   new ServedDistributions<OwnColumns>(services, {
-    columns: sql`, c.private`,
+    columns: sql`, c.private, c.namespace_id`,
     joins: sql`join container_distribution c on c.id = d.id`,
   });

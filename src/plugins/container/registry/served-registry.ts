@@ -8,7 +8,10 @@ import { loadTokenKeys } from './token-keys.ts';
 import { UpstreamBlobs } from './upstream-blob.ts';
 
 /** What the registry needs of its surroundings. */
-export type RegistryServices = Pick<Services, 'config' | 'db' | 'storage' | 'secrets' | 'log' | 'clock' | 'domain'>;
+export type RegistryServices = Pick<
+  Services,
+  'config' | 'db' | 'storage' | 'secrets' | 'log' | 'clock' | 'domain' | 'catalog' | 'access'
+>;
 
 /** What the routes of the registry share: keys, and what is kept in memory between requests. */
 export interface ServedRegistry {

@@ -1,17 +1,16 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { InvalidCredentialsError, permitted, type RequestSource, tokenPrnOf, writeAudit } from '../../../core/plugin-api.ts';
+import { InvalidCredentialsError, type RequestSource, tokenPrnOf, writeAudit } from '../../../core/plugin-api.ts';
 import type { Caller, Login } from '../../../kit/api.ts';
 import { MalformedRequestError } from '../../../kit/errors.ts';
 import { isRepositoryName } from '../oci/reference.ts';
 import { sendJson } from './json-answer.ts';
-import { guarded, PULL } from './request-access.ts';
+import { may } from './request-access.ts';
 import type { ServedRegistry } from './served-registry.ts';
 import type { Access, IssuedToken } from './token.ts';
 import { type AskedAccess, type OauthForm, oauthForm, parseScopes } from './token-request.ts';
 
-const PUSH = 'container.push_containerdistribution';
 /** What each action of a repository scope takes. */
-const PERMISSIONS: Readonly<Record<string, string>> = { pull: PULL, push: PUSH, delete: PUSH };
+const RIGHTS: Readonly<Record<string, 'pull' | 'push'>> = { pull: 'pull', push: 'push', delete: 'push' };
 
 /** The part of what was asked for that the caller (null: nobody) may have. Asking too much is no error. */
 async function grant(registry: ServedRegistry, caller: Caller | null, asked: AskedAccess): Promise<Access> {
@@ -20,12 +19,12 @@ async function grant(registry: ServedRegistry, caller: Caller | null, asked: Ask
     return { type, name, actions: caller && asked.actions.includes('*') ? ['*'] : [] };
   }
   if (type !== 'repository' || !isRepositoryName(name)) return { type, name, actions: [] };
-  const object = guarded(await registry.distributions.find(name));
-  const wanted = asked.actions.includes('*') ? Object.keys(PERMISSIONS) : asked.actions;
+  const distribution = await registry.distributions.find(name);
+  const wanted = asked.actions.includes('*') ? Object.keys(RIGHTS) : asked.actions;
   const actions: string[] = [];
   for (const action of wanted) {
-    const permission = PERMISSIONS[action];
-    if (permission !== undefined && (await permitted(caller, permission, object))) actions.push(action);
+    const right = RIGHTS[action];
+    if (right !== undefined && (await may(registry, caller, right, distribution))) actions.push(action);
   }
   if (actions.includes('push') && !actions.includes('pull')) actions.push('pull');
   return { type, name, actions };

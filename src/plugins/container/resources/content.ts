@@ -10,6 +10,7 @@ import { raw, sql } from '../../../db/sql.ts';
 import type { Row } from '../../../kit/define-resource.ts';
 import { booleanFilter, choiceFilter, listFilter, NAME_LOOKUPS, textFilters } from '../../../kit/filters.ts';
 import { API_ROOT } from '../../../kit/names.ts';
+import { contentPolicy } from '../access/policies.ts';
 
 const BLOBS = `${API_ROOT}content/container/blobs/`;
 const MANIFESTS = `${API_ROOT}content/container/manifests/`;
@@ -36,6 +37,7 @@ export const blob = defineContent({
   plugin: 'container',
   endpoint: 'blobs',
   model: 'Blob',
+  policy: contentPolicy,
   pulpType: 'container.blob',
   table: 'container_blob',
   title: ['blob', 'blobs'],
@@ -57,6 +59,7 @@ export const manifest = defineContent({
   plugin: 'container',
   endpoint: 'manifests',
   model: 'Manifest',
+  policy: contentPolicy,
   pulpType: 'container.manifest',
   table: 'container_manifest',
   title: ['manifest', 'manifests'],
@@ -111,6 +114,7 @@ export const tag = defineContent({
   plugin: 'container',
   endpoint: 'tags',
   model: 'Tag',
+  policy: contentPolicy,
   pulpType: 'container.tag',
   table: 'container_tag',
   title: ['tag', 'tags'],
@@ -141,6 +145,7 @@ export const signature = defineContent({
   plugin: 'container',
   endpoint: 'signatures',
   model: 'ManifestSignature',
+  policy: contentPolicy,
   pulpType: 'container.signature',
   table: 'container_signature',
   title: ['signature', 'signatures'],

@@ -6,7 +6,9 @@ import type { Columns, Store } from '../../../kit/define-resource.ts';
 import { ValidationError } from '../../../kit/errors.ts';
 import { conditionFilter } from '../../../kit/filters.ts';
 import { collectionOf, hrefOf } from '../../../kit/names.ts';
+import { OWNED } from '../../../kit/policy.ts';
 import { bool, described, text } from '../../../kit/wire.ts';
+import { distributionPolicy } from '../access/policies.ts';
 import { containerNamespace } from './namespace.ts';
 
 const MAX_PATH = 255;
@@ -50,6 +52,13 @@ export const containerDistribution = defineDistribution({
   model: 'ContainerDistribution',
   title: ['container distribution', 'container distributions'],
   description: 'A container distribution serves a repository, or one version of it, over the Registry API.',
+  policy: distributionPolicy,
+  roles: {
+    creator: ['add'],
+    owner: [...OWNED, 'pull', 'push'],
+    collaborator: ['view', 'pull', 'push'],
+    consumer: ['view', 'pull'],
+  },
   fields: {
     base_path: basePath(checkPath),
     content_guard: requiredGuard,

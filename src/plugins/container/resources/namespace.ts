@@ -1,11 +1,32 @@
+import { roleActions } from '../../../core/plugin-api.ts';
 import { sql } from '../../../db/sql.ts';
 import { defineResource } from '../../../kit/define-resource.ts';
 import { NAME_LOOKUPS } from '../../../kit/filters.ts';
 import { baseFields } from '../../../kit/serialize.ts';
 import { tableStore } from '../../../kit/store.ts';
 import { labels, text } from '../../../kit/wire.ts';
+import { namespacePolicy } from '../access/policies.ts';
 
 const place = { kind: 'pulp_container/namespaces', plugin: 'container', endpoint: '', model: 'ContainerNamespace' } as const;
+
+/** Rights on what is in a namespace, which its roles give. */
+const PULL_WITHIN = [
+  'container.namespace_pull_containerdistribution',
+  'container.namespace_view_containerdistribution',
+  'container.namespace_view_containerpushrepository',
+  'container.namespace_view_containerrepository',
+];
+const EVERYTHING_WITHIN = [
+  ...PULL_WITHIN,
+  'container.namespace_add_containerdistribution',
+  'container.namespace_change_containerdistribution',
+  'container.namespace_change_containerpushrepository',
+  'container.namespace_change_containerrepository',
+  'container.namespace_delete_containerdistribution',
+  'container.namespace_modify_content_containerpushrepository',
+  'container.namespace_modify_content_containerrepository',
+  'container.namespace_push_containerdistribution',
+];
 
 /** The first part of base paths: what rights on pushes are given for. */
 export const containerNamespace = defineResource({
@@ -26,6 +47,14 @@ export const containerNamespace = defineResource({
     pulp_last_updated: 'm.pulp_last_updated',
   },
   verbs: ['list', 'create', 'read'],
+  policy: namespacePolicy,
+  roles: {
+    creator: ['add'],
+    owner: ['view', 'delete', 'manage_roles', ...EVERYTHING_WITHIN],
+    collaborator: ['view', ...EVERYTHING_WITHIN],
+    consumer: ['view', ...PULL_WITHIN],
+  },
+  actions: roleActions,
   mutation: { create: 'sync' },
   select: sql`m.*`,
   from: sql`container_namespace m`,

@@ -1,8 +1,10 @@
 import { defineRemote } from '../../../core/plugin-api.ts';
 import type { Field } from '../../../kit/define-resource.ts';
 import { ValidationError } from '../../../kit/errors.ts';
+import { OWNED_AND_VIEWED } from '../../../kit/policy.ts';
 import { list, text } from '../../../kit/wire.ts';
 import { parseDigest } from '../../../lib/digest.ts';
+import { remotePolicy } from '../access/policies.ts';
 
 const pattern = text({ max: 255 });
 
@@ -47,6 +49,8 @@ export const containerRemote = defineRemote({
   model: 'ContainerRemote',
   title: ['container remote', 'container remotes'],
   description: 'A container remote says how to reach one repository of an upstream registry.',
+  policy: remotePolicy,
+  roles: OWNED_AND_VIEWED,
   policies: ['immediate', 'on_demand', 'streamed'],
   aliases: ['include_tags', 'exclude_tags'],
   fields: {

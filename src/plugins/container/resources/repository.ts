@@ -1,6 +1,8 @@
 import { defineRepository, syncAction, versionsOf } from '../../../core/plugin-api.ts';
 import { ValidationError } from '../../../kit/errors.ts';
+import { OWNED, OWNED_AND_VIEWED } from '../../../kit/policy.ts';
 import { bool, reference } from '../../../kit/wire.ts';
+import { repositoryPolicy, versionPolicy } from '../access/policies.ts';
 import { synchronize } from '../tasks/sync.ts';
 import { containerRemote } from './remote.ts';
 
@@ -37,11 +39,17 @@ export const containerRepository = defineRepository({
       },
     },
   },
+  policy: repositoryPolicy,
+  roles: {
+    ...OWNED_AND_VIEWED,
+    owner: [...OWNED, 'sync', 'modify_content', 'build_image', 'container.delete_containerrepository_versions'],
+    content_manager: ['view', 'sync', 'modify_content', 'build_image', 'container.delete_containerrepository_versions'],
+  },
   actions: { sync },
   detail: { table: 'container_repository', columns: ['manifest_signing_service_id'] },
 });
 
 export const containerRepositoryVersions = versionsOf(containerRepository, {
-  deletePermission: 'container.delete_containerrepository_versions',
+  policy: versionPolicy,
   alias: '/pulp/api/v3/repositories/container/:pulp_id/versions/',
 });

@@ -12,6 +12,7 @@ import { sql } from '../../../db/sql.ts';
 import type { Field, Row } from '../../../kit/define-resource.ts';
 import { conditionFilter, NAME_LOOKUPS } from '../../../kit/filters.ts';
 import { API_ROOT } from '../../../kit/names.ts';
+import { contentPolicy } from '../access/policies.ts';
 import { checksumSchema } from '../format/checksum.ts';
 import { ObjectType, objectPath } from '../format/object.ts';
 
@@ -37,6 +38,7 @@ export const ref = defineContent({
   plugin: 'ostree',
   endpoint: 'refs',
   model: 'OstreeRef',
+  policy: contentPolicy,
   pulpType: 'ostree.refs',
   table: 'ostree_ref',
   title: ['ref', 'refs'],
@@ -77,6 +79,7 @@ export const commit = defineContent({
   plugin: 'ostree',
   endpoint: 'commits',
   model: 'OstreeCommit',
+  policy: contentPolicy,
   pulpType: 'ostree.commit',
   table: 'ostree_commit',
   title: ['commit', 'commits'],
@@ -103,6 +106,7 @@ export const object = defineContent({
   plugin: 'ostree',
   endpoint: 'objects',
   model: 'OstreeObject',
+  policy: contentPolicy,
   pulpType: 'ostree.object',
   table: 'ostree_object',
   title: ['object', 'objects'],
@@ -121,7 +125,7 @@ export const object = defineContent({
 });
 
 /** A file that a repository has one of, at a path of its own. */
-const single = (names: Pick<ContentKind, 'endpoint' | 'model' | 'pulpType' | 'table' | 'title' | 'description'>) =>
+const single = (names: Pick<ContentKind, 'policy' | 'endpoint' | 'model' | 'pulpType' | 'table' | 'title' | 'description'>) =>
   defineContent({
     ...names,
     plugin: 'ostree',
@@ -134,6 +138,7 @@ const single = (names: Pick<ContentKind, 'endpoint' | 'model' | 'pulpType' | 'ta
 export const config = single({
   endpoint: 'configs',
   model: 'OstreeConfig',
+  policy: contentPolicy,
   pulpType: 'ostree.config',
   table: 'ostree_config',
   title: ['config', 'configs'],
@@ -144,6 +149,7 @@ export const config = single({
 export const summary = single({
   endpoint: 'summaries',
   model: 'OstreeSummary',
+  policy: contentPolicy,
   pulpType: 'ostree.summary',
   table: 'ostree_summary',
   title: ['summary', 'summaries'],

@@ -44,7 +44,6 @@ const importAction = <Args extends z.ZodType>(kind: ImportKind<Args>): Action =>
     },
   },
   responses: [{ status: 202, component: ASYNC_RESPONSE }],
-  permission: 'ostree.import_commits_ostreerepository',
   async run({ request, row, body }): Promise<ApiReply> {
     const tar = (await resolveReference('artifact', body.artifact as string, [artifact], request)).row;
     await checkTar(tar, request);

@@ -1,6 +1,8 @@
 import { defineRemote } from '../../../core/plugin-api.ts';
 import type { Field } from '../../../kit/define-resource.ts';
+import { OWNED_AND_VIEWED } from '../../../kit/policy.ts';
 import { integer, list, text } from '../../../kit/wire.ts';
+import { remotePolicy } from '../access/policies.ts';
 
 const patterns = (name: string, description: string): Field => ({
   wire: list(text({ max: 255 }), { nullable: true }),
@@ -15,6 +17,8 @@ export const ostreeRemote = defineRemote({
   model: 'OstreeRemote',
   title: ['OSTree remote', 'OSTree remotes'],
   description: 'An OSTree remote says how to reach an OSTree repository of another server.',
+  policy: remotePolicy,
+  roles: OWNED_AND_VIEWED,
   policies: ['immediate', 'on_demand'],
   fields: {
     depth: {

@@ -1,5 +1,7 @@
 import { defineRepository, modifyAction, syncAction, versionsOf } from '../../../core/plugin-api.ts';
+import { OWNED, OWNED_AND_VIEWED } from '../../../kit/policy.ts';
 import { bool } from '../../../kit/wire.ts';
+import { repositoryPolicy, versionPolicy } from '../access/policies.ts';
 import { modifyContent } from '../tasks/modify.ts';
 import { synchronize } from '../tasks/sync.ts';
 import { importAllAction, importCommitsAction } from './import-actions.ts';
@@ -40,8 +42,10 @@ export const ostreeRepository = defineRepository({
       description: 'Whether imports, and syncs with a depth, make static deltas from parents to the commits of refs.',
     },
   },
+  policy: repositoryPolicy,
+  roles: { ...OWNED_AND_VIEWED, owner: [...OWNED, 'sync', 'modify', 'repair', 'ostree.import_commits_ostreerepository'] },
   actions: { sync, modify, import_all: importAllAction, import_commits: importCommitsAction },
   detail: { table: 'ostree_repository', columns: ['compute_delta'] },
 });
 
-export const ostreeRepositoryVersions = versionsOf(ostreeRepository, { deletePermission: 'ostree.delete_ostreerepository' });
+export const ostreeRepositoryVersions = versionsOf(ostreeRepository, { policy: versionPolicy });

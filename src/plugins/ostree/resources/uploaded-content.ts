@@ -2,6 +2,7 @@ import { acceptUploads, checkRelativePath, defineContent } from '../../../core/p
 import { sql } from '../../../db/sql.ts';
 import { ValidationError } from '../../../kit/errors.ts';
 import { text } from '../../../kit/wire.ts';
+import { uploadedContentPolicy } from '../access/policies.ts';
 import { CONTENTS, UNIQUE_IN_VERSION } from '../content/content-tables.ts';
 import { publishOstreeVersion } from '../content/publish-version.ts';
 import { parseFilePath } from '../serve/file-path.ts';
@@ -20,6 +21,7 @@ const content = defineContent({
   model: 'OstreeContent',
   pulpType: CONTENTS.pulp_type,
   table: CONTENTS.table,
+  policy: uploadedContentPolicy,
   labelStatus: 201,
   title: ['file', 'files'],
   description: 'Any other file of a repository: of a static delta or its index, a signature.',
