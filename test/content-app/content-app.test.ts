@@ -168,6 +168,29 @@ test('folders are pages of what is in them', async () => {
   assert.equal(headers['content-type'], 'text/html; charset=utf-8');
 });
 
+test('a folder tells since when the repository has what is in it, and how large that is', async () => {
+  const own = await rows.repository();
+  await rows.publish(own, [config]);
+  await app.services.db.execute(sql`
+    update repository_version set pulp_created = '2025-03-04T05:06:07Z' where repository_id = ${own}::uuid and number = 1`);
+  await rows.publish(own, [config, file('deltas/x', 'x')]);
+  await app.services.db.execute(sql`
+    update repository_version set pulp_created = '2025-06-07T08:09:10Z' where repository_id = ${own}::uuid and number = 2`);
+  await rows.distribution('dated', { repository_id: own, hidden: true });
+  const lines = (await ask('dated/')).body
+    .toString()
+    .replace(/<[^>]*>/g, '')
+    .split('\n')
+    .filter((line) => line.includes('-'));
+  assert.deepEqual(
+    lines.map((line) => line.split(/ {2,}/)),
+    [
+      ['config', '04-Mar-2025 05:06', `${config.bytes.length} Bytes`],
+      ['deltas/', '07-Jun-2025 08:09'],
+    ],
+  );
+});
+
 test('odd names in a folder are links to their files', async () => {
   const page = await ask('os/main/deltas/');
   assert.ok(!page.body.toString().includes('<b>'));

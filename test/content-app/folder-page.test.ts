@@ -10,7 +10,32 @@ test('a folder is a page of relative links, with what is known of each entry', (
   assert.match(page, /<h1>Index of \/pulp\/content\/os\/<\/h1>/);
   assert.match(
     page,
-    /<a href="\.\.\/">\.\.\/<\/a>\n<a href="\.\/config">config<\/a> +2026-11-21 06:51 {2}58 Bytes\n<a href="\.\/objects\/">objects\/<\/a>\n/,
+    /<a href="\.\.\/">\.\.\/<\/a>\n<a href="\.\/config">config<\/a> +21-Nov-2026 06:51 {2}58 Bytes\n<a href="\.\/objects\/">objects\/<\/a>\n/,
+  );
+});
+
+test('sizes and dates stand where Pulp has them, in its words', () => {
+  const entries = [
+    { name: 'a', size: 1, modified: '2026-01-02T03:04:05Z' },
+    { name: 'b', size: 999, modified: '2026-12-31T23:59:59Z' },
+    { name: 'c', size: 1000 },
+    { name: 'd', size: 1_234_567 },
+    { name: 'e', size: 5_000_000_000 },
+    { name: 'f/', modified: '2026-06-07T08:09:10Z' },
+    { name: 'g'.repeat(120), size: 2 },
+  ];
+  const lines = folderPage('/', { entries, more: false }).split('\n').slice(7, -4);
+  assert.deepEqual(
+    lines.map((line) => line.replace(/<[^>]*>/g, '')),
+    [
+      `a${' '.repeat(99)}02-Jan-2026 03:04  1 Byte`,
+      `b${' '.repeat(99)}31-Dec-2026 23:59  999 Bytes`,
+      `c${' '.repeat(99)}  1.0 kB`,
+      `d${' '.repeat(99)}  1.2 MB`,
+      `e${' '.repeat(99)}  5.0 GB`,
+      `f/${' '.repeat(98)}07-Jun-2026 08:09`,
+      `${'g'.repeat(120)}   2 Bytes`,
+    ],
   );
 });
 

@@ -2,7 +2,7 @@
 export type JsonPath = readonly (string | number)[];
 
 /** One step: `.name`, `."a name"`, `["a name"]`, `[0]`, each with a `?` or without. */
-const STEP = /(?:\.([A-Za-z_]\w*)|\.?\[\s*(-?\d{1,9})\s*\]|\.?\[\s*("(?:[^"\\]|\\.)*")\s*\]|\.("(?:[^"\\]|\\.)*"))\??/y;
+const STEP = /\s*(?:\.([A-Za-z_]\w*)|\.?\[\s*(-?\d{1,9})\s*\]|\.?\[\s*("(?:[^"\\]|\\.)*")\s*\]|\.("(?:[^"\\]|\\.)*"))\??/y;
 /** The whole of what came before. */
 const IDENTITY = /\.(?=\s|\||$)/y;
 const PIPE = /\s*\|\s*(?=\.)/y;
@@ -13,6 +13,7 @@ export function parseJsonPath(filter: string): JsonPath | undefined {
   if (!text.startsWith('.')) return undefined;
   const steps: (string | number)[] = [];
   let at = 0;
+  let begins = true;
   const read = (pattern: RegExp): RegExpExecArray | null => {
     pattern.lastIndex = at;
     const found = pattern.exec(text);
@@ -22,9 +23,11 @@ export function parseJsonPath(filter: string): JsonPath | undefined {
   while (at < text.length) {
     const [step, name, index, ...quoted] = read(STEP) ?? [];
     if (step === undefined) {
-      if (!read(at === 0 || text[at] === '.' ? IDENTITY : PIPE)) return undefined;
+      if (!read(begins ? IDENTITY : PIPE)) return undefined;
+      begins = !begins;
       continue;
     }
+    begins = false;
     const member = name ?? unquoted(quoted.find((part) => part !== undefined));
     if (index === undefined && member === undefined) return undefined;
     steps.push(index === undefined ? (member as string) : Number(index));

@@ -79,10 +79,13 @@ const kindPath = ({ repository_id, number }: ServedVersion, types: readonly stri
   from repository_version v
   where v.repository_id = ${repository_id}::uuid and v.number = ${number} and jsonb_exists_any(v.present, ${types}::text[])`;
 
+/** Since when the repository has a unit: the date that Pulp's pages tell. */
+const ADDED = sql`join repository_version added on added.repository_id = rc.repository_id and added.number = rc.version_added`;
+
 const unitPaths = (version: ServedVersion, table: Sql, path: Sql): Sql => sql`
-  select ${path} as path, a.size, a.pulp_created as modified
+  select ${path} as path, a.size, added.pulp_created as modified
   from ${table} t join repository_content rc on rc.content_id = t.id join content c on c.id = t.id
-    left join artifact a on a.id = c.artifact_id
+    left join artifact a on a.id = c.artifact_id ${ADDED}
   where ${inVersion(version)}`;
 
 const prefixPaths = (version: ServedVersion, table: Sql): Sql => sql`
@@ -93,13 +96,13 @@ const prefixPaths = (version: ServedVersion, table: Sql): Sql => sql`
 /** A folder of objects: those whose checksums begin with two digits. */
 const objectPaths = (version: ServedVersion, table: Sql, suffix: Sql, prefix: string): Sql => sql`
   select 'objects/' || left(t.checksum, 2) || '/' || substr(t.checksum, 3) || '.' || ${suffix} as path, a.size,
-    a.pulp_created as modified
+    added.pulp_created as modified
   from ${table} t join repository_content rc on rc.content_id = t.id join content c on c.id = t.id
-    left join artifact a on a.id = c.artifact_id
+    left join artifact a on a.id = c.artifact_id ${ADDED}
   where ${inVersion(version)} and t.checksum >= ${prefix} and t.checksum < ${`${prefix}g`}`;
 
 /** The file of a ref holds a checksum and a newline. */
 const refPaths = (version: ServedVersion): Sql => sql`
-  select 'refs/heads/' || t.name as path, 65 as size, c.pulp_created as modified
-  from ostree_ref t join repository_content rc on rc.content_id = t.id join content c on c.id = t.id
+  select 'refs/heads/' || t.name as path, 65 as size, added.pulp_created as modified
+  from ostree_ref t join repository_content rc on rc.content_id = t.id ${ADDED}
   where ${inVersion(version)}`;
