@@ -1,5 +1,8 @@
 import { definePlugin } from '../kit/define-plugin.ts';
 import { generalTasks } from '../kit/general-tasks.ts';
+import { otherRoles } from './access/other-roles.ts';
+import { accessPolicy } from './access/policy-resource.ts';
+import { role } from './access/role-resource.ts';
 import { artifact } from './artifacts/artifact-resource.ts';
 import { genericContent } from './content/content-resource.ts';
 import { compositeGuard } from './content-guards/composite.ts';
@@ -32,6 +35,8 @@ export const corePlugin = definePlugin({
   package: 'pulpcore',
   module: 'pulpcore.app',
   resources: [
+    accessPolicy,
+    role,
     artifact,
     artifactDistribution,
     compositeGuard,
@@ -51,6 +56,7 @@ export const corePlugin = definePlugin({
     upload,
     worker,
   ],
+  roles: otherRoles,
   tasks: [...generalTasks, commitUpload, deleteVersion, purgeTasks],
   operations: [...statusOperations, ...docsOperations, ...loginOperations],
 });

@@ -34,6 +34,8 @@ export interface Catalog {
   contentType(pulpType: string): ContentType;
   readonly contentTypes: readonly ContentType[];
   task(name: string): TaskDefinition | undefined;
+  /** The resource whose PRNs are of this type: `container.containerremote`. */
+  ofPrnType(type: string): Resource | undefined;
   /** What an href or PRN names, or undefined. The row may not exist. */
   locate(reference: string): Located | undefined;
 }
@@ -61,6 +63,7 @@ export function catalogOf(plugins: readonly Plugin[]): Catalog {
     contentType: (pulpType) => required(byPulpType.get(pulpType), `content type ${pulpType}`),
     contentTypes,
     task: (name) => tasks.get(name),
+    ofPrnType: (type) => byPrn.get(type),
     locate(text) {
       const reference = parseReference(text);
       if (!reference) return undefined;

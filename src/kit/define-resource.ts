@@ -89,12 +89,21 @@ export interface Action {
 /** Verbs that `permissionOf` makes permissions of, and what the role is said to be for. */
 export type BuiltInRole = readonly string[] | { readonly description: string; readonly permissions: readonly string[] };
 
+/** A row to insert. */
+export interface NewRow {
+  readonly id: string;
+  readonly domain_id: string;
+  readonly columns: Columns;
+  /** Gives who asked for the row the rights of a creator on another one that the insert makes beside it. */
+  readonly own: (resource: Resource, id: string) => Promise<void>;
+}
+
 /** How the rows of a resource are written. Each call is inside a transaction. */
 export interface Store {
   /** Answers the row's id where it is another than the one proposed. */
   insert(
     tx: Queryable,
-    row: { readonly id: string; readonly domain_id: string; readonly columns: Columns },
+    row: NewRow,
     // biome-ignore lint/suspicious/noConfusingVoidType: most stores answer nothing
   ): Promise<string | void>;
   update(tx: Queryable, id: string, columns: Columns): Promise<void>;
@@ -157,6 +166,8 @@ export interface Resource {
     readonly below?: (parent: Row) => Columns;
     /** Name of the member's href in document paths. */
     readonly href: string;
+    /** The document's tag, where it is not the parent's and the segment. */
+    readonly tag?: string;
     /** A collection path by which the rows were reached in older releases. */
     readonly alias?: string;
   };

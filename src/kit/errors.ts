@@ -55,8 +55,8 @@ export class NotAuthenticatedError extends DetailError {
 export class PermissionDeniedError extends DetailError {
   override readonly name = 'PermissionDeniedError';
   readonly status = 403;
-  constructor() {
-    super('You do not have permission to perform this action.');
+  constructor(message = 'You do not have permission to perform this action.') {
+    super(message);
   }
 }
 

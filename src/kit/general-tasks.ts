@@ -36,8 +36,9 @@ export const generalCreate = defineTask({
     const resource = services.catalog.resource(args.resource);
     await uniqueViolation(resource, () =>
       services.db.transaction(async (tx) => {
-        await storeOf(resource).insert(tx, { id: args.id, domain_id: task.domain_id, columns: args.columns as Columns });
-        await services.access.created(tx, resource, args.id, task.created_by_id);
+        const own = (made: Resource, id: string) => services.access.created(tx, made, id, task.created_by_id);
+        await storeOf(resource).insert(tx, { id: args.id, domain_id: task.domain_id, columns: args.columns as Columns, own });
+        await own(resource, args.id);
       }),
     );
     await resource.creation?.after(args.id, args.columns as Columns, context);

@@ -90,8 +90,9 @@ export async function createRow(resource: Resource, request: ApiRequest): Promis
   }
   const made = await uniqueViolation(resource, () =>
     services.db.transaction(async (tx) => {
-      const known = (await storeOf(resource).insert(tx, { id, domain_id: services.domain.id, columns })) ?? id;
-      await services.access.created(tx, resource, known, request.caller?.id ?? null);
+      const own = (made: Resource, madeId: string) => services.access.created(tx, made, madeId, request.caller?.id ?? null);
+      const known = (await storeOf(resource).insert(tx, { id, domain_id: services.domain.id, columns, own })) ?? id;
+      await own(resource, known);
       return known;
     }),
   );

@@ -70,7 +70,7 @@ function placeOf(resource: Resource): Place {
         memberHref: nested.href,
       },
       id: `${parent.id}_${nested.segment}`,
-      tag: `${parent.tag} ${titleCase(nested.segment)}`,
+      tag: nested.tag ?? `${parent.tag} ${titleCase(nested.segment)}`,
       ...(nested.alias ? { alias: nested.alias } : {}),
     };
   }

@@ -97,6 +97,10 @@ export interface Access {
   holds(caller: Caller, permission: string, object?: ObjectName): Promise<boolean>;
   /** Rows of a PRN type on which the caller holds the permission: a condition over `m`, or undefined for every row. */
   whereHolds(caller: Caller, permission: string, type: string): Promise<Sql | undefined>;
+  /** Whether policies can name this condition. */
+  hasCondition(name: string): boolean;
+  /** The scope that a policy of the resource can name. */
+  scopeOf(resource: Resource, name: string): Scope | undefined;
   /** Names of the roles that the policy gives to the creator of an object; asked over `tx` where that is open. */
   rolesOfCreator(resource: Resource, tx?: Queryable): Promise<readonly string[]>;
   /** Gives the creator the roles that the policy has for a new object, in the transaction that makes it. */

@@ -10,6 +10,8 @@ export interface TableStoreOptions {
   readonly pulpType?: string;
   /** The detail table that shares the id, and which columns are its own. */
   readonly detail?: { readonly table: string; readonly columns: readonly string[] };
+  /** The rows belong to no domain. */
+  readonly global?: true;
   /** Model names that a delete counts: master and detail. */
   readonly counted: readonly string[];
   /** NOTIFY channel that tells other processes of a change, with the row's id. */
@@ -36,7 +38,7 @@ export function tableStore(options: TableStoreOptions): Store {
       const [masterColumns, detailColumns] = split(columns);
       await insertRow(tx, master, {
         id,
-        domain_id,
+        ...(options.global ? {} : { domain_id }),
         ...(options.pulpType ? { pulp_type: options.pulpType } : {}),
         ...masterColumns,
       });

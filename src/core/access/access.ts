@@ -17,10 +17,6 @@ export const ROLES_FOR_CREATOR = 'add_roles_for_object_creator';
 
 /** Access with the connection that it listens on. */
 export interface OpenAccess extends Access {
-  /** Whether there is a condition of this name. */
-  hasCondition(name: string): boolean;
-  /** The scope that a policy of the resource can name. */
-  scopeOf(resource: Resource, name: string): Scope | undefined;
   close(): Promise<void>;
 }
 

@@ -25,7 +25,7 @@ interface Holder {
   readonly name: string;
 }
 
-const objectColumns = ({
+export const objectColumns = ({
   type,
   id,
 }: ObjectName): { readonly type: string; readonly id: string | null; readonly group: string | null } =>

@@ -2,7 +2,7 @@ import { v7 as uuid7 } from 'uuid';
 import { basePath, defineDistribution, guardByDefault, requiredGuard } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
-import type { Columns, Store } from '../../../kit/define-resource.ts';
+import type { Columns, NewRow, Store } from '../../../kit/define-resource.ts';
 import { ValidationError } from '../../../kit/errors.ts';
 import { conditionFilter } from '../../../kit/filters.ts';
 import { collectionOf, hrefOf } from '../../../kit/names.ts';
@@ -21,24 +21,27 @@ function checkPath(path: string): void {
   if (!PATH.test(path)) throw refuse('The provided registry path contains forbidden characters.');
 }
 
+type Own = NewRow['own'];
+
 /** The namespace of a base path, made where it is not there yet. */
-async function namespaceOf(tx: Queryable, domainId: string, path: string): Promise<string> {
+async function namespaceOf(tx: Queryable, domainId: string, path: string, own?: Own): Promise<string> {
   const name = path.split('/')[0] as string;
-  const [namespace] = await tx.query<{ id: string }>(sql`
+  const [namespace] = await tx.query<{ id: string; made: boolean }>(sql`
     insert into container_namespace (id, domain_id, name) values (${uuid7()}::uuid, ${domainId}::uuid, ${name})
-    on conflict (domain_id, name) do update set name = excluded.name returning id`);
+    on conflict (domain_id, name) do update set name = excluded.name returning id, xmax = 0 as made`);
   if (!namespace) throw new Error(`namespace ${name} could not be made`);
+  if (namespace.made) await own?.(containerNamespace, namespace.id);
   return namespace.id;
 }
 
-const withNamespace = async (tx: Queryable, domainId: string, columns: Columns): Promise<Columns> =>
+const withNamespace = async (tx: Queryable, domainId: string, columns: Columns, own?: Own): Promise<Columns> =>
   columns.base_path === undefined
     ? columns
-    : { ...columns, namespace_id: await namespaceOf(tx, domainId, columns.base_path as string) };
+    : { ...columns, namespace_id: await namespaceOf(tx, domainId, columns.base_path as string, own) };
 
 const inNamespace = (store: Store): Store => ({
   ...store,
-  insert: async (tx, row) => store.insert(tx, { ...row, columns: await withNamespace(tx, row.domain_id, row.columns) }),
+  insert: async (tx, row) => store.insert(tx, { ...row, columns: await withNamespace(tx, row.domain_id, row.columns, row.own) }),
   async update(tx, id, columns) {
     const [row] = await tx.query<{ domain_id: string }>(sql`select domain_id from distribution where id = ${id}::uuid`);
     await store.update(tx, id, row ? await withNamespace(tx, row.domain_id, columns) : columns);
