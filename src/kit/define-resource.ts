@@ -182,8 +182,7 @@ export interface Resource {
   readonly mayDelete?: (row: Row, request: ApiRequest) => Promise<void>;
   /** PRN, as `app.model`; default: plugin and model. */
   readonly prn?: string;
-  /** Names that permissions, components, document hrefs and tags have where they do not follow from model and path. */
-  readonly permissionModel?: string;
+  /** Names that components, document hrefs and tags have where they do not follow from model and path. */
   readonly component?: string;
   readonly hrefParameter?: string;
   /** Reduced answers by a query flag: `minimal` -> field names. */

@@ -44,10 +44,8 @@ export const prnType = (resource: Pick<Resource, 'plugin' | 'model' | 'prn'>): s
   resource.prn ?? `${resource.plugin}.${resource.model.toLowerCase()}`;
 
 /** `container`, `ContainerRemote`, `view` -> `container.view_containerremote` */
-export const permissionOf = (resource: Pick<Resource, 'plugin' | 'model' | 'permissionModel'>, verb: string): string =>
-  verb.includes('.')
-    ? verb
-    : `${resource.plugin}.${verb.includes('_') ? verb : `${verb}_${(resource.permissionModel ?? resource.model).toLowerCase()}`}`;
+export const permissionOf = (resource: Pick<Resource, 'plugin' | 'model'>, verb: string): string =>
+  verb.includes('.') ? verb : `${resource.plugin}.${verb}_${resource.model.toLowerCase()}`;
 
 /** A resource as a client named it: by path or by PRN. */
 export type Reference =

@@ -38,12 +38,8 @@ test('core has no path piece of its own where the kind is the whole path', () =>
 test('permissions follow the model, unless they are spelt out', () => {
   const remote = { plugin: 'container', model: 'ContainerRemote' };
   assert.equal(permissionOf(remote, 'view'), 'container.view_containerremote');
-  assert.equal(permissionOf(remote, 'delete_containerrepository_versions'), 'container.delete_containerrepository_versions');
+  assert.equal(permissionOf(remote, 'manage_roles'), 'container.manage_roles_containerremote');
   assert.equal(permissionOf(remote, 'core.manage_content_labels'), 'core.manage_content_labels');
-  assert.equal(
-    permissionOf({ plugin: 'core', model: 'RepositoryVersion', permissionModel: 'Repository' }, 'view'),
-    'core.view_repository',
-  );
 });
 
 test('a model is spelt in snake case in the names of hrefs', () => {

@@ -87,7 +87,7 @@ async function checkHooks(name: string, value: unknown, { services }: ApiRequest
 const hooksField = (name: string, description: string): Field => ({
   wire: objects(OBJECT),
   description,
-  value: (row, services) => row.creation_hooks ?? declared(row, services).policy.creation_hooks ?? [],
+  value: (row, services) => row.creation_hooks ?? declared(row, services).policy.creation_hooks ?? null,
   resolve: async (value, { request }) => ({ creation_hooks: await checkHooks(name, value, request) }),
 });
 
