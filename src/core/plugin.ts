@@ -14,6 +14,7 @@ import { rbacGuard } from './content-guards/rbac.ts';
 import { artifactDistribution } from './distributions/artifact-distribution.ts';
 import { genericDistribution } from './distributions/generic-distribution.ts';
 import { docsOperations } from './docs/operations.ts';
+import { publication } from './publications/publication-resource.ts';
 import { genericRemote } from './remotes/generic-remote.ts';
 import { deleteVersion } from './repositories/delete-version.ts';
 import { genericRepository } from './repositories/generic-repository.ts';
@@ -48,6 +49,7 @@ export const corePlugin = definePlugin({
     genericRemote,
     genericRepository,
     headerGuard,
+    publication,
     rbacGuard,
     repositoryVersions,
     task,

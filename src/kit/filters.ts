@@ -1,7 +1,6 @@
 import { join, raw, type Sql, sql } from '../db/sql.ts';
 import type { ApiRequest } from './api.ts';
 import { ValidationError } from './errors.ts';
-import { isUuid } from './names.ts';
 import { isDateTime, type JsonSchema } from './wire.ts';
 
 export type Lookup =
@@ -54,6 +53,21 @@ export class FilterError extends Error {
   override readonly name = 'FilterError';
 }
 
+const NO_CHOICE = (word: string): string => `Select a valid choice. ${word} is not one of the available choices.`;
+const NO_RANGE = 'Range query expects two values.';
+
+/** How Pulp calls the kind of a filter's error, by its message. */
+export const errorCode = (message: string): string => {
+  if (message.startsWith('Select a valid choice.')) return 'invalid_choice';
+  return message === NO_RANGE ? 'invalid_values' : 'invalid';
+};
+
+/** The two values of a range. Throws FilterError for any other number of them. */
+export function rangeOf([from, to, ...more]: readonly string[]): [from: string, to: string] {
+  if (from === undefined || to === undefined || more.length > 0) throw new FilterError(NO_RANGE);
+  return [from, to];
+}
+
 const last = (values: readonly string[]): string => values[values.length - 1] as string;
 const commas = (values: readonly string[]): string[] =>
   last(values)
@@ -82,7 +96,8 @@ const textLookups: Partial<Record<Lookup, Compare>> = {
 };
 
 const suffix = (name: string, lookup: Lookup): string => (lookup === 'exact' ? name : `${name}__${lookup}`);
-const isBool = (value: string): boolean => {
+/** A boolean in any spelling. Throws FilterError for what is none. */
+export const isBool = (value: string): boolean => {
   if (/^(true|1|t|yes|y|on)$/i.test(value)) return true;
   if (/^(false|0|f|no|n|off)$/i.test(value)) return false;
   throw new FilterError('Enter a valid boolean.');
@@ -109,8 +124,8 @@ function orderedFilters(
   col: string,
   lookups: readonly Lookup[],
   json: JsonSchema,
-  parse: (text: string) => unknown,
-  cast: string,
+  parse: (text: string) => string,
+  cast: (value: string) => string,
 ): Record<string, Filter> {
   const operators: Partial<Record<Lookup, string>> = {
     exact: '=',
@@ -120,7 +135,10 @@ function orderedFilters(
     gt: '>',
     gte: '>=',
   };
-  const value = (text: string) => sql`${parse(text)}::${raw(cast)}`;
+  const value = (text: string) => {
+    const parsed = parse(text);
+    return sql`${parsed}::${raw(cast(parsed))}`;
+  };
   const make = (lookup: Lookup): Filter => {
     if (lookup === 'isnull')
       return {
@@ -136,8 +154,7 @@ function orderedFilters(
       return {
         json: { type: 'array', items: json },
         where: (values) => {
-          const [from, to, ...more] = commas(values);
-          if (from === undefined || to === undefined || more.length > 0) throw new FilterError('Range query expects two values.');
+          const [from, to] = rangeOf(commas(values));
           return sql`${column(col)} between ${value(from)} and ${value(to)}`;
         },
       };
@@ -164,7 +181,7 @@ export const timeFilters = (name: string, col: string, lookups: readonly Lookup[
       if (!isDateTime(given)) throw new FilterError('Enter a valid date/time.');
       return given;
     },
-    'timestamptz',
+    () => 'timestamptz',
   );
 
 export const numberFilters = (name: string, col: string, lookups: readonly Lookup[]): Record<string, Filter> =>
@@ -174,11 +191,14 @@ export const numberFilters = (name: string, col: string, lookups: readonly Looku
     lookups,
     { type: 'integer' },
     (value) => {
-      if (!/^-?\d{1,18}$/.test(value)) throw new FilterError('Enter a number.');
+      if (!NUMBER.test(value)) throw new FilterError('Enter a number.');
       return value;
     },
-    'bigint',
+    // Whole numbers as such, so that an index is of use; others are beyond every column, and equal to none.
+    (value) => (/^-?\d{1,18}$/.test(value) ? 'bigint' : 'numeric'),
   );
+
+const NUMBER = /^[+-]?(\d{1,100}(\.\d{0,100})?|\.\d{1,100})(e[+-]?\d{1,2})?$/i;
 
 export const booleanFilter = (col: string): Filter => ({
   json: { type: 'boolean' },
@@ -195,7 +215,7 @@ export function choiceFilter(col: string, words: readonly string[], kind: 'one' 
     where: (values) => {
       const given = kind === 'many' ? commas(values) : kind === 'repeated' ? values : [last(values)];
       const wrong = given.find((word) => !known.has(word));
-      if (wrong !== undefined) throw new FilterError(`Select a valid choice. ${wrong} is not one of the available choices.`);
+      if (wrong !== undefined) throw new FilterError(NO_CHOICE(wrong));
       return sql`${column(col)} = any(${given})`;
     },
   };
@@ -219,13 +239,15 @@ export const listFilter = (
   where: (values, request) => where(commas(values), request),
 });
 
+const UUID = /^[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}$/i;
+
 /** `pulp_id__in`. */
 export const idFilter: Filter = {
   json: { type: 'array', items: { type: 'string', format: 'uuid' } },
   where: (values) => {
     const ids = commas(values);
-    const wrong = ids.find((id) => !isUuid(id));
-    if (wrong !== undefined) throw new FilterError(`“${wrong}” is not a valid UUID.`);
+    // With or without its dashes, in small or large letters.
+    if (!ids.every((id) => UUID.test(id))) throw new FilterError('Enter a valid UUID.');
     return sql`m.id = any(${ids}::uuid[])`;
   },
 };

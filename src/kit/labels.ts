@@ -5,7 +5,7 @@ import { RequestRefusedError, ValidationError } from './errors.ts';
 import { conditionFilter, type Filter } from './filters.ts';
 import { labelProblem, text } from './wire.ts';
 
-const OPERATOR = /^(!)?([\w .-]+?)\s*(?:(!=|=|~)(.*))?$/su;
+const OPERATOR = /^(!)?([\p{L}\p{N}_ .-]+?)\s*(?:(!=|=|~)(.*))?$/su;
 
 function termCondition(term: string, column: Sql): Sql {
   const match = OPERATOR.exec(term.trim());

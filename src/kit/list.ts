@@ -2,11 +2,12 @@ import { empty, join, raw, type Sql, sql } from '../db/sql.ts';
 import { type ApiRequest, callerOf } from './api.ts';
 import { lastOf } from './body.ts';
 import type { Resource, Row } from './define-resource.ts';
-import { ValidationError } from './errors.ts';
+import { RequestRefusedError, ValidationError } from './errors.ts';
 import { type Expression, ExpressionError, parseExpression } from './expression.ts';
 import {
   booleanFilter,
   condition,
+  errorCode,
   type Filter,
   idFilter,
   listFilter,
@@ -18,7 +19,7 @@ import { parseReference } from './names.ts';
 
 const DEFAULT_LIMIT = 100;
 /** Beside the filters, what every list understands. */
-const CONTROLS = new Set(['limit', 'offset', 'ordering', 'q', 'fields', 'exclude_fields', 'format']);
+const CONTROLS = new Set(['limit', 'offset', 'ordering', 'q', 'fields', 'exclude_fields', 'format', 'minimal']);
 /** For lists with a pattern made by the user: what a regular expression may cost (security rule 14). */
 const PATTERN_TIMEOUT_MS = 5000;
 
@@ -43,16 +44,29 @@ export function filtersOf(resource: Resource): ReadonlyMap<string, Filter> {
   return new Map(Object.entries(filters));
 }
 
-/** `pulp_href__in`, `prn__in`: what does not name a row matches none. */
+/** What is said of a text that is not of the form that `pulp_href__in` or `prn__in` takes. */
+const wrongForm = (text: string, by: 'href' | 'prn'): string => {
+  if (by === 'href') return `URI not valid: ${text}`;
+  return text.startsWith('prn:')
+    ? `PRN not valid: [${text
+        .split(':')
+        .map((part) => `'${part}'`)
+        .join(', ')}]`
+    : `Not a valid PRN: ${text}, must start with 'prn:'`;
+};
+
+/** `pulp_href__in`, `prn__in`: what does not name a row of the list matches none. */
 const referenceList = (by: 'href' | 'prn'): Filter =>
   listFilter((texts) => {
-    const references = texts.map(parseReference).filter((reference) => reference?.by === by);
+    const references = texts.map((text) => {
+      const reference = parseReference(text);
+      if (!reference || (by === 'prn' && reference.by !== by)) throw new RequestRefusedError(wrongForm(text, by));
+      return reference;
+    });
     const versions = references.flatMap((r) =>
-      r?.by === 'href' && r.version !== undefined
-        ? [sql`(m.repository_id = ${r.id}::uuid and m.number = ${r.version}::int)`]
-        : [],
+      r.by === 'href' && r.version !== undefined ? [sql`(m.repository_id = ${r.id}::uuid and m.number = ${r.version}::int)`] : [],
     );
-    const ids = references.flatMap((r) => (r && !(r.by === 'href' && r.version !== undefined) ? [r.id] : []));
+    const ids = references.flatMap((r) => (r.by === 'href' && r.version !== undefined ? [] : [r.id]));
     const byId = sql`m.id::text = any(${ids})`;
     return versions.length > 0 ? sql`(${join(versions, ' or ')})` : byId;
   });
@@ -127,7 +141,7 @@ const pythonLike = (errors: Record<string, string[]>): string =>
   `{${Object.entries(errors)
     .map(
       ([name, messages]) =>
-        `"${name}": [${messages.map((message) => `{"message": ${JSON.stringify(message)}, "code": "invalid"}`).join(', ')}]`,
+        `"${name}": [${messages.map((message) => `{"message": ${JSON.stringify(message)}, "code": "${errorCode(message)}"}`).join(', ')}]`,
     )
     .join(', ')}}`;
 

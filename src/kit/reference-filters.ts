@@ -4,9 +4,9 @@ import type { Resource } from './define-resource.ts';
 import { RequestRefusedError } from './errors.ts';
 import type { Filter } from './filters.ts';
 import { isUuid } from './names.ts';
+import { malformedReference } from './references.ts';
 
-const PRN = /^prn:[^.:]+\.[^.:]+:([^:]+)$/;
-const MEMBER = /^(?:https?:\/\/[^/]+)?(\/.*\/)([^/]+)\/$/;
+const RELATED = { badId: 'UUID invalid', neither: "URI couldn't be resolved" };
 
 export interface RelatedFilterOptions {
   /** What messages call the other row: `task_group`. */
@@ -21,17 +21,10 @@ export interface RelatedFilterOptions {
 function relatedId(value: string, { label, of }: RelatedFilterOptions, { services }: ApiRequest): string {
   if (value === '') throw new RequestRefusedError(`No value supplied for ${label} filter.`);
   const located = services.catalog.locate(value);
-  if (located && of(located.resource) && located.version === undefined && isUuid(located.id)) return located.id;
-  if (located && !of(located.resource)) throw new RequestRefusedError(`URI/PRN is not a valid href for ${label} model: ${value}`);
-  if (value.startsWith('prn:')) {
-    const id = PRN.exec(value)?.[1];
-    if (id === undefined) throw new RequestRefusedError(`PRN must be of the form 'prn:app_label.model_label:pk': ${value}`);
-    if (!isUuid(id)) throw new RequestRefusedError(`PK invalid: ${id}`);
+  if (!located || !isUuid(located.id)) throw new RequestRefusedError(malformedReference(value, services, RELATED));
+  if (!of(located.resource) || located.version !== undefined)
     throw new RequestRefusedError(`URI/PRN is not a valid href for ${label} model: ${value}`);
-  }
-  const [, collection, id = ''] = MEMBER.exec(value) ?? [];
-  const named = collection !== undefined && services.catalog.locate(`${collection}00000000-0000-0000-0000-000000000000/`);
-  throw new RequestRefusedError(named && !isUuid(id) ? `UUID invalid: ${id}` : `URI couldn't be resolved: ${value}`);
+  return located.id;
 }
 
 /**

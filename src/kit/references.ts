@@ -3,6 +3,7 @@ import { type ApiRequest, callerOf } from './api.ts';
 import type { Resource, Row } from './define-resource.ts';
 import { NotFoundError, ValidationError } from './errors.ts';
 import { isUuid } from './names.ts';
+import type { Services } from './services.ts';
 
 const INTEGER = /^\d{1,9}$/;
 const isId = (resource: Resource, id: string): boolean => (resource.id === 'integer' ? INTEGER.test(id) : isUuid(id));
@@ -85,6 +86,25 @@ export const noReference = (value: string): string =>
   value.startsWith('/') || /^https?:/.test(value) || !value.includes(':')
     ? `URI not valid: ${value}`
     : `Not a valid PRN: ${value}, must start with 'prn:'`;
+
+const PRN = /^prn:([^.:]+\.[^.:]+):([^:]+)$/;
+const MEMBER = /^(?:https?:\/\/[^/]+)?(\/.*\/)([^/]+)\/$/;
+const NO_ID = '00000000-0000-0000-0000-000000000000';
+
+/** What is said of a filter's value that is no href or PRN of any resource: of one with a bad id, and of what looks like neither. */
+export function malformedReference(
+  value: string,
+  { catalog }: Services,
+  { badId = 'ID invalid', neither = 'URI not valid' } = {},
+): string {
+  if (value.startsWith('prn:')) {
+    const [, model, id] = PRN.exec(value) ?? [];
+    if (model === undefined) return `PRN must be of the form 'prn:app_label.model_label:pk': ${value}`;
+    return catalog.locate(`prn:${model}:${NO_ID}`) ? `${badId}: ${id}` : `Model ${model} does not exist`;
+  }
+  const [, collection, id] = MEMBER.exec(value) ?? [];
+  return collection !== undefined && catalog.locate(`${collection}${NO_ID}/`) ? `${badId}: ${id}` : `${neither}: ${value}`;
+}
 
 /** What is said of a text that names nothing: one that looks like a path, like a PRN, or like neither. */
 export function noMatch(value: string): string {

@@ -19,10 +19,8 @@ const checksum = (name: (typeof CHECKSUM_NAMES)[number]): Field => ({
   description: `The file's ${name}, where that digest is computed.`,
 });
 
-const ofVersion = async (value: string, request: ApiRequest) => {
-  const ids = await contentOfVersion(value, request);
-  return ids ? sql`m.id in (select c.artifact_id from content c where c.id in (${ids}))` : sql`false`;
-};
+const ofVersion = async (value: string, request: ApiRequest) =>
+  sql`m.id in (select c.artifact_id from content c where c.id in (${await contentOfVersion(value, request)}))`;
 
 const fields: Fields = {
   ...baseFields(place),

@@ -2,10 +2,10 @@ import { raw, type Sql, sql } from '../../db/sql.ts';
 import type { ApiRequest } from '../../kit/api.ts';
 import { lastOf } from '../../kit/body.ts';
 import { RequestRefusedError } from '../../kit/errors.ts';
-import { conditionFilter, type Filter, FilterError, listFilter } from '../../kit/filters.ts';
+import { conditionFilter, type Filter, FilterError, listFilter, rangeOf } from '../../kit/filters.ts';
 import { labelFilter } from '../../kit/labels.ts';
 import { isUuid, parseReference } from '../../kit/names.ts';
-import { noReference } from '../../kit/references.ts';
+import { malformedReference } from '../../kit/references.ts';
 
 /** A version of a repository, by the two columns that name it. */
 interface VersionKey {
@@ -13,20 +13,56 @@ interface VersionKey {
   readonly number: number;
 }
 
-const refuse = (value: string): RequestRefusedError => new RequestRefusedError(noReference(value));
+const refuse = (value: string, request: ApiRequest) => new RequestRefusedError(malformedReference(value, request.services));
+const notFound = (value: string, model: string) => new RequestRefusedError(`URI ${value} not found for ${model}.`);
 
-/** The id of the content that an href or PRN names. Throws RequestRefusedError for anything else. */
-export function contentId(value: string, request: ApiRequest): string {
-  const located = request.services.catalog.locate(value);
-  if (!located || !isUuid(located.id)) throw refuse(value);
-  return located.id;
+/** The ids of the content that hrefs or PRNs name; those that there are, by what names them. Throws RequestRefusedError for what names nothing. */
+export async function contentIds(values: readonly string[], request: ApiRequest): Promise<ReadonlyMap<string, string>> {
+  const ids = new Map(
+    values.map((value) => {
+      const located = request.services.catalog.locate(value);
+      if (!located || !isUuid(located.id)) throw refuse(value, request);
+      return [value, located.id];
+    }),
+  );
+  const rows = await request.services.db.query<{ id: string }>(
+    sql`select id from content where id = any(${[...ids.values()]}::uuid[])`,
+  );
+  const known = new Set(rows.map(({ id }) => id));
+  return new Map([...ids].filter(([, id]) => known.has(id)));
 }
 
-/** The version that a version's href or PRN names, or the latest of the repository that it names; undefined where there is none. */
-async function versionKey(value: string, request: ApiRequest): Promise<VersionKey | undefined> {
+/** Rows by the content that an href or PRN names. `empty` is what is said where it names none. */
+export const withContent = (where: (id: string) => Sql, empty = 'No value supplied for content filter'): Filter => ({
+  ...conditionFilter(async (value, request) => {
+    if (value === '') throw new RequestRefusedError(empty);
+    const id = (await contentIds([value], request)).get(value);
+    if (id === undefined) throw notFound(value, 'content');
+    return where(id);
+  }),
+  refusesEmpty: true,
+});
+
+/** The version that a version's href or PRN names, or the latest of the repository that it names. Throws RequestRefusedError where there is none. */
+async function versionKey(value: string, request: ApiRequest): Promise<VersionKey> {
   if (value === '') throw new RequestRefusedError('No value supplied for repository version filter');
+  const key = await namedVersion(value, request);
+  if (key) return key;
+  const model = request.services.catalog.locate(value)?.resource;
+  throw notFound(
+    value,
+    model?.kind === 'repositories' && !/\/versions\/\d+\/$/.test(value) ? model.model.toLowerCase() : 'repositoryversion',
+  );
+}
+
+/** A number that no version has. */
+const LARGE_NUMBER = /\/versions\/\d{10,}\/$/;
+
+/** As `versionKey`; undefined where there is no such version. */
+async function namedVersion(value: string, request: ApiRequest): Promise<VersionKey | undefined> {
   const reference = parseReference(value);
-  if (!reference || !isUuid(reference.id)) throw refuse(value);
+  if (!reference && LARGE_NUMBER.test(value)) return undefined;
+  if (!reference || !isUuid(reference.id)) throw refuse(value, request);
   const { db } = request.services;
   if (reference.by === 'prn' && reference.type === 'core.repositoryversion') {
     const [row] = await db.query<VersionKey>(
@@ -35,7 +71,7 @@ async function versionKey(value: string, request: ApiRequest): Promise<VersionKe
     return row;
   }
   if (reference.by === 'href' && reference.version !== undefined) return existing(request, reference.id, reference.version);
-  if (!request.services.catalog.locate(value)?.resource.kind.startsWith('repositories')) throw refuse(value);
+  if (request.services.catalog.locate(value)?.resource.kind !== 'repositories') return undefined;
   const [latest] = await db.query<VersionKey>(
     sql`select repository_id, number from repository_version where repository_id = ${reference.id}::uuid order by number desc limit 1`,
   );
@@ -54,25 +90,22 @@ const presentIn = (version: VersionKey): Sql => sql`
   select rc.content_id from repository_content rc where rc.repository_id = ${version.repository_id}::uuid
   and rc.version_added <= ${version.number}::int and (rc.version_removed is null or rc.version_removed > ${version.number}::int)`;
 
-const ofVersion = (condition: (version: VersionKey) => Sql): Filter =>
-  conditionFilter(async (value, request) => {
-    const version = await versionKey(value, request);
-    return version ? condition(version) : sql`false`;
-  });
+const ofVersion = (condition: (version: VersionKey) => Sql): Filter => ({
+  ...conditionFilter(async (value, request) => condition(await versionKey(value, request))),
+  refusesEmpty: true,
+});
 
-/** A select of the content ids of the version that an href or PRN names; undefined where there is no such version. */
-export async function contentOfVersion(value: string, request: ApiRequest): Promise<Sql | undefined> {
-  const version = await versionKey(value, request);
-  return version && presentIn(version);
-}
+/** Takes a version where there is nothing to be found in any. */
+export const VERSION_FILTER: Filter = ofVersion(() => sql`false`);
+
+/** A select of the content ids of the version that an href or PRN names. */
+export const contentOfVersion = async (value: string, request: ApiRequest): Promise<Sql> =>
+  presentIn(await versionKey(value, request));
 
 const between = (pick: (base: VersionKey, target: VersionKey) => Sql): Filter =>
   listFilter(async (values, request) => {
-    const [base, target, ...more] = values;
-    if (base === undefined || target === undefined || more.length > 0)
-      throw new FilterError('Expected two repository versions, separated by a comma.');
-    const [from, to] = [await versionKey(base, request), await versionKey(target, request)];
-    return from && to ? pick(from, to) : sql`false`;
+    const [base, target] = rangeOf(values);
+    return pick(await versionKey(base, request), await versionKey(target, request));
   });
 
 /** The moment so many minutes ago; of a negative number, as long ago as orphan cleanup spares what it finds. Throws FilterError. */
@@ -84,7 +117,7 @@ export function minutesAgo(value: string, { services }: ApiRequest): Sql {
 
 /** The filters of all content (spec: core, shaping and filtering). `m` is the content row. */
 export const CONTENT_FILTERS: Readonly<Record<string, Filter>> = {
-  repository_version: { ...ofVersion((version) => sql`m.id in (${presentIn(version)})`), refusesEmpty: true },
+  repository_version: ofVersion((version) => sql`m.id in (${presentIn(version)})`),
   repository_version_added: ofVersion(
     (version) =>
       sql`m.id in (select rc.content_id from repository_content rc where rc.repository_id = ${version.repository_id}::uuid and rc.version_added = ${version.number}::int)`,
@@ -117,7 +150,6 @@ export const knownCount =
     const value = lastOf(request.query, 'repository_version');
     if (!value || !request.caller?.is_superuser) return undefined;
     const version = await versionKey(value, request);
-    if (!version) return undefined;
     const [row] = await request.services.db.query<{ count: number | null }>(sql`
     select (present->>${pulpType})::int as count from repository_version
     where repository_id = ${version.repository_id}::uuid and number = ${version.number}::int`);

@@ -10,7 +10,7 @@ import { visibleRow } from '../../kit/references.ts';
 import { timeFields } from '../../kit/serialize.ts';
 import { type TableStoreOptions, tableStore } from '../../kit/store.ts';
 import { bool, described, labels, reference, text } from '../../kit/wire.ts';
-import { contentId } from '../content/content-filters.ts';
+import { withContent } from '../content/content-filters.ts';
 import { contentRedirectGuard } from '../content-guards/content-redirect.ts';
 import { namedVersion } from '../repositories/named-version.ts';
 import { versionHref } from '../repositories/version-response.ts';
@@ -169,7 +169,7 @@ export const DISTRIBUTION_FILTERS: Readonly<Record<string, Filter>> = {
   checkpoint: booleanFilter('false'),
   repository: relatedFilter(REPOSITORY, (id) => sql`m.repository_id = ${id}::uuid`),
   repository__in: relatedListFilter(REPOSITORY, (ids) => sql`m.repository_id = any(${ids}::uuid[])`),
-  with_content: conditionFilter((value, request) => servesContent(contentId(value, request))),
+  with_content: withContent(servesContent, 'URI not valid: '),
   pulp_label_select: labelFilter(),
 };
 

@@ -4,7 +4,7 @@ import { insertRow } from '../../db/rows.ts';
 import { sql } from '../../db/sql.ts';
 import type { Columns, Field, Fields, Row, Store } from '../../kit/define-resource.ts';
 import { ValidationError } from '../../kit/errors.ts';
-import { conditionFilter, type Filter, NAME_LOOKUPS, NUMBER_LOOKUPS } from '../../kit/filters.ts';
+import { type Filter, NAME_LOOKUPS, NUMBER_LOOKUPS } from '../../kit/filters.ts';
 import { labelFilter } from '../../kit/labels.ts';
 import { collectionOf } from '../../kit/names.ts';
 import { relatedFilter } from '../../kit/reference-filters.ts';
@@ -12,7 +12,7 @@ import { noMatch, visibleRow } from '../../kit/references.ts';
 import { timeFields } from '../../kit/serialize.ts';
 import { type TableStoreOptions, tableStore } from '../../kit/store.ts';
 import { described, integer, labels, reference, text } from '../../kit/wire.ts';
-import { contentId } from '../content/content-filters.ts';
+import { withContent } from '../content/content-filters.ts';
 import { applyRetention } from './retention.ts';
 import { versionHref } from './version-response.ts';
 
@@ -97,13 +97,12 @@ export const REPOSITORY_FILTERS: Readonly<Record<string, Filter>> = {
   remote: relatedFilter({ label: 'remote', of: ({ kind }) => kind === 'remotes', nullable: true }, (id) =>
     id === null ? sql`m.remote_id is null` : sql`m.remote_id = ${id}::uuid`,
   ),
-  with_content: conditionFilter(
-    (value, request) =>
-      sql`exists (select 1 from repository_content rc where rc.repository_id = m.id and rc.content_id = ${contentId(value, request)}::uuid)`,
+  with_content: withContent(
+    (id) => sql`m.id in (select rc.repository_id from repository_content rc where rc.content_id = ${id}::uuid)`,
   ),
-  latest_with_content: conditionFilter(
-    (value, request) => sql`exists (
-    select 1 from repository_content rc where rc.repository_id = m.id and rc.content_id = ${contentId(value, request)}::uuid and rc.version_removed is null)`,
+  latest_with_content: withContent(
+    (id) => sql`m.id in (
+      select rc.repository_id from repository_content rc where rc.content_id = ${id}::uuid and rc.version_removed is null)`,
   ),
   pulp_label_select: labelFilter(),
 };

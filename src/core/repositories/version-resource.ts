@@ -1,4 +1,5 @@
 import { sql } from '../../db/sql.ts';
+import type { ApiRequest } from '../../kit/api.ts';
 import { ASYNC_RESPONSE } from '../../kit/components.ts';
 import type { Field, Resource, Row } from '../../kit/define-resource.ts';
 import { NotFoundError, RequestRefusedError } from '../../kit/errors.ts';
@@ -8,7 +9,7 @@ import { allow, type Policy } from '../../kit/policy.ts';
 import { timeFields } from '../../kit/serialize.ts';
 import type { Services } from '../../kit/services.ts';
 import { described } from '../../kit/wire.ts';
-import { contentId } from '../content/content-filters.ts';
+import { contentIds } from '../content/content-filters.ts';
 import { deleteVersion } from './delete-version.ts';
 import { type VersionResponse, type VersionRow, versionColumns, versionFields, versionTables } from './version-response.ts';
 
@@ -47,9 +48,21 @@ const fields = {
 const holds = (ids: readonly string[]) => sql`exists (select 1 from repository_content rc where rc.repository_id = m.repository_id
   and rc.content_id = any(${ids}::uuid[]) and rc.version_added <= m.number and (rc.version_removed is null or rc.version_removed > m.number))`;
 
+/** Versions that hold any of the units that hrefs or PRNs name. Throws RequestRefusedError where one names none. */
+async function holdsAny(values: readonly string[], request: ApiRequest) {
+  if (values.every((value) => value === '')) throw new RequestRefusedError('No value supplied for content filter');
+  const ids = await contentIds(values, request);
+  const unknown = values.filter((value) => !ids.has(value));
+  if (unknown.length > 0)
+    throw new RequestRefusedError(
+      `Could not find the following content units: [${unknown.map((value) => `'${value}'`).join(', ')}]`,
+    );
+  return holds([...ids.values()]);
+}
+
 const filters: Record<string, Filter> = {
-  content: conditionFilter((value, request) => holds([contentId(value, request)])),
-  content__in: listFilter((values, request) => holds(values.map((value) => contentId(value, request)))),
+  content: { ...conditionFilter((value, request) => holdsAny([value], request)), refusesEmpty: true },
+  content__in: { ...listFilter(holdsAny), refusesEmpty: true },
 };
 
 const ORDERING = {

@@ -2,12 +2,12 @@ import { sql } from '../../db/sql.ts';
 import { type ApiRequest, type Component, callerOf } from '../../kit/api.ts';
 import { ASYNC_RESPONSE, responseComponent } from '../../kit/components.ts';
 import { defineResource, type Field, type Fields, type Resource, type Row } from '../../kit/define-resource.ts';
-import { ConflictError, NotFoundError, ValidationError } from '../../kit/errors.ts';
-import { choiceFilter, conditionFilter, type Filter, FilterError, listFilter, TIME_LOOKUPS } from '../../kit/filters.ts';
-import { taskGroupHref, taskHref, userHref } from '../../kit/names.ts';
+import { ConflictError, NotFoundError, RequestRefusedError, ValidationError } from '../../kit/errors.ts';
+import { choiceFilter, conditionFilter, type Filter, listFilter, TIME_LOOKUPS, textFilters } from '../../kit/filters.ts';
+import { parseReference, prnType, taskGroupHref, taskHref, userHref } from '../../kit/names.ts';
 import { allow, may, ownerGets, SCOPED } from '../../kit/policy.ts';
 import { relatedFilter } from '../../kit/reference-filters.ts';
-import { visibleRow } from '../../kit/references.ts';
+import { malformedReference, visibleRow } from '../../kit/references.ts';
 import { baseFields, serialize, timeFields } from '../../kit/serialize.ts';
 import type { Services } from '../../kit/services.ts';
 import { choice, datetime, described, isDateTime, list, text } from '../../kit/wire.ts';
@@ -88,18 +88,27 @@ const fields: Fields = {
   },
 };
 
-/** The PRN that an href or PRN in a filter stands for. */
-function prnOfReference(value: string, services: Services): string {
-  const located = services.catalog.locate(value);
-  if (!located) throw new FilterError(`URI not valid: ${value}`);
-  const { resource, id } = located;
-  return `prn:${resource.prn ?? `${resource.plugin}.${resource.model.toLowerCase()}`}:${id}`;
+/** What is reserved that is no resource, by the path that it has in Pulp's filters (spec: core, addressing). */
+const RESERVED_PATHS = new Map([
+  ['/api/v3/orphans/cleanup/', 'orphans'],
+  ['/api/v3/repair/', 'repair'],
+  ['/api/v3/distributions/', 'distributions'],
+  ['/api/v3/repositories/reclaim_space/', 'reclaim_space'],
+  ['/api/v3/servers/', 'servers'],
+]);
+
+/** The name under which what an href or path names is reserved; any other text is such a name itself. */
+function reservedName(value: string, { catalog, domain }: Services): string {
+  const path = RESERVED_PATHS.get(value.replace(/^\/pulp/, ''));
+  if (path) return `pdrn:${domain.id}:${path}`;
+  const located = value.startsWith('prn:') ? undefined : catalog.locate(value);
+  return located ? `prn:${prnType(located.resource)}:${located.id}` : value;
 }
 
 /** Tasks that hold all of the resources: exclusively, shared, or either way. */
 const holding = (spellings: (prn: string) => string[]) => (values: readonly string[], request: ApiRequest) =>
   values
-    .map((value) => sql`m.reserved_resources_record && ${spellings(prnOfReference(value, request.services))}::text[]`)
+    .map((value) => sql`m.reserved_resources_record && ${spellings(reservedName(value, request.services))}::text[]`)
     .reduce((all, one) => sql`${all} and ${one}`, sql`true`);
 
 const heldBy = (name: string, spellings: (prn: string) => string[]): Record<string, Filter> => ({
@@ -109,10 +118,19 @@ const heldBy = (name: string, spellings: (prn: string) => string[]): Record<stri
 
 const isTask = ({ kind }: Resource): boolean => kind === 'tasks';
 
+/** Tasks that made what an href or PRN names. Throws RequestRefusedError for what is neither. */
+function madeBy(value: string, { services }: ApiRequest) {
+  if (!services.catalog.locate(value) && !parseReference(value))
+    throw new RequestRefusedError(malformedReference(value, services));
+  return value.startsWith('prn:')
+    ? sql`m.created_resource_prns @> array[${value}]::text[]`
+    : sql`m.created_resources @> array[${value.replace(/^https?:\/\/[^/]+/, '')}]::text[]`;
+}
+
 const filters: Record<string, Filter> = {
   state: choiceFilter('m.state', STATES),
-  state__in: { ...choiceFilter('m.state', STATES, 'many'), json: { type: 'array', items: { type: 'string' } } },
-  state__ne: conditionFilter((value) => sql`m.state <> ${value}`),
+  // Any words, as Pulp takes them: only `state` itself is one of a choice.
+  ...textFilters('state', 'm.state', ['in', 'ne']),
   worker: conditionFilter(() => sql`false`),
   parent_task: relatedFilter({ label: 'parent_task', of: isTask }, (id) => sql`m.parent_task_id = ${id}::uuid`),
   child_tasks: relatedFilter(
@@ -123,9 +141,7 @@ const filters: Record<string, Filter> = {
     { label: 'task_group', of: ({ kind }) => kind === 'task-groups' },
     (id) => sql`m.task_group_id = ${id}::uuid`,
   ),
-  created_resources: conditionFilter(
-    (value) => sql`(m.created_resources @> array[${value}]::text[] or m.created_resource_prns @> array[${value}]::text[])`,
-  ),
+  created_resources: { ...conditionFilter(madeBy), refusesEmpty: true },
   ...heldBy('reserved_resources', (prn) => [prn, `shared:${prn}`]),
   ...heldBy('exclusive_resources', (prn) => [prn]),
   ...heldBy('shared_resources', (prn) => [`shared:${prn}`]),

@@ -1,7 +1,7 @@
 import { sql } from '../../db/sql.ts';
 import type { ApiRequest } from '../../kit/api.ts';
 import { defineResource } from '../../kit/define-resource.ts';
-import { conditionFilter, FilterError, NAME_LOOKUPS, TIME_LOOKUPS } from '../../kit/filters.ts';
+import { conditionFilter, isBool, NAME_LOOKUPS, TIME_LOOKUPS } from '../../kit/filters.ts';
 import { taskHref } from '../../kit/names.ts';
 import { baseFields } from '../../kit/serialize.ts';
 import { described } from '../../kit/wire.ts';
@@ -12,8 +12,7 @@ const place = { kind: 'workers', plugin: 'core', endpoint: '', model: 'Worker', 
 const alive = (whether: boolean) =>
   conditionFilter(
     (value: string, request: ApiRequest) => {
-      if (!/^(true|false|1|0)$/i.test(value)) throw new FilterError('Enter a valid boolean.');
-      const wanted = /^(true|1)$/i.test(value) === whether;
+      const wanted = isBool(value) === whether;
       const since = sql`now() - make_interval(secs => ${request.services.config.PULP_WORKER_TTL})`;
       return wanted ? sql`m.last_heartbeat >= ${since}` : sql`m.last_heartbeat < ${since}`;
     },
