@@ -84,7 +84,7 @@ const column = (name: string): Sql => raw(name);
 type Compare = (col: Sql, values: readonly string[]) => Sql;
 const textLookups: Partial<Record<Lookup, Compare>> = {
   exact: (col, values) => sql`${col} = ${last(values)}`,
-  ne: (col, values) => sql`${col} is distinct from ${last(values)}`,
+  ne: (col, values) => sql`${col} <> ${last(values)}`,
   iexact: (col, values) => sql`lower(${col}) = lower(${last(values)})`,
   in: (col, values) => sql`${col} = any(${commas(values)})`,
   contains: (col, values) => sql`${col} like ${`%${likePattern(last(values))}%`}`,
@@ -129,7 +129,7 @@ function orderedFilters(
 ): Record<string, Filter> {
   const operators: Partial<Record<Lookup, string>> = {
     exact: '=',
-    ne: 'is distinct from',
+    ne: '<>',
     lt: '<',
     lte: '<=',
     gt: '>',

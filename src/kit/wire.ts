@@ -133,6 +133,18 @@ export function choice<const V extends string>(values: readonly V[]): Wire<V> {
   return wire(schema, { type: 'string', enum: values }, false);
 }
 
+/** Some of a few words. What is wrong with one is said of the list. */
+export function choices<const V extends string>(values: readonly V[]): Wire<V[]> {
+  const { json, schema } = list(choice(values));
+  const flat = z.unknown().transform((given, context) => {
+    const parsed = schema.safeParse(given);
+    if (parsed.success) return parsed.data;
+    for (const { message } of parsed.error.issues) context.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  });
+  return wire(flat, json, false, 'list');
+}
+
 /** What a JSON value is called in Pulp's messages. */
 export function typeName(value: unknown): string {
   if (value === null) return 'NoneType';

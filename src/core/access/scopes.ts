@@ -13,14 +13,19 @@ const kindsOf = ({ services, resource }: ScopeInput): readonly Resource[] =>
 const pulpType = (resource: Resource): string =>
   resource.pulpType ?? resource.contentType ?? `${resource.plugin}.${resource.endpoint}`;
 
+/** Groups with a task that the caller sees, and that no other task started. */
+const groupsOf = (tasks: Sql | undefined): Sql | undefined =>
+  tasks && sql`m.id in (select m.task_group_id from task m where m.parent_task_id is null and ${tasks})`;
+
 /**
- * Rows on which the caller holds the view permission; in a list of all types, the rows that he sees in the lists of the single
+ * Rows on which the caller holds the view permission; groups by their tasks; in a list of all types, the rows that he sees in the lists of the single
  * ones.
  */
 export const scopeQueryset =
   (access: () => Access): Scope =>
   async (input) => {
-    const { resource, caller } = input;
+    const { resource, caller, services } = input;
+    if (resource.kind === 'task-groups') return groupsOf(await access().scope(caller, services.catalog.resource('tasks')));
     if (resource.endpoint !== '' || kindsOf(input).length === 0)
       return access().whereHolds(caller, permissionOf(resource, 'view'), prnType(resource));
     const types: Sql[] = [];

@@ -7,7 +7,7 @@ import { FINAL_STATES } from './task-state.ts';
 const AT_ONCE = 1_000;
 
 /** What goes with a task, by the names of Pulp's models. */
-const COUNTED = ['core.Task', 'core.ProgressReport', 'core.CreatedResource'] as const;
+const COUNTED = ['core.Task', 'core.ProgressReport', 'core.CreatedResource', 'core.UserRole'] as const;
 type Counts = Readonly<Record<(typeof COUNTED)[number], number>>;
 
 /** Which tasks `m` a user may delete; undefined: all. One who is gone by now may delete none. */
@@ -27,13 +27,19 @@ async function selection({ finished_before, states, user_id }: Args, context: Ta
 }
 
 const removal = (selected: Sql): Sql => sql`
-  with gone as (
-    delete from task where id in (
-      select m.id from task m where ${selected} order by m.finished_at limit ${AT_ONCE} for update skip locked)
+  with chosen as materialized (
+    select m.id from task m where ${selected} order by m.finished_at limit ${AT_ONCE} for update skip locked
+  ),
+  roles as (
+    select count(*)::int as count from role_assignment where object_type = 'core.task' and object_id in (select id from chosen)
+  ),
+  gone as (
+    delete from task where id in (select id from chosen)
     returning jsonb_array_length(progress_reports) as reports, cardinality(created_resources) as created
   )
   select count(*)::int as "core.Task", coalesce(sum(reports), 0)::int as "core.ProgressReport",
-    coalesce(sum(created), 0)::int as "core.CreatedResource"
+    coalesce(sum(created), 0)::int as "core.CreatedResource",
+    (select count from roles) as "core.UserRole"
   from gone`;
 
 const argsSchema = z.object({

@@ -10,7 +10,7 @@ import { relatedFilter } from '../../kit/reference-filters.ts';
 import { malformedReference, visibleRow } from '../../kit/references.ts';
 import { baseFields, serialize, timeFields } from '../../kit/serialize.ts';
 import type { Services } from '../../kit/services.ts';
-import { choice, datetime, described, isDateTime, list, text } from '../../kit/wire.ts';
+import { choices, datetime, described, isDateTime, text } from '../../kit/wire.ts';
 import { roleActions } from '../access/role-actions.ts';
 import { cancelTask } from './cancel.ts';
 import { purgeTasks } from './purge.ts';
@@ -279,7 +279,7 @@ const actions: Actions = {
           },
           description: 'Only what ended before; default: 30 days ago.',
         },
-        states: { wire: list(choice(FINAL_STATES)), default: ['completed'], description: 'Only what ended like this.' },
+        states: { wire: choices(FINAL_STATES), default: ['completed'], description: 'Only what ended like this.' },
       },
     },
     responses: [{ status: 202, component: ASYNC_RESPONSE }],

@@ -1,7 +1,8 @@
 import { raw, sql } from '../../db/sql.ts';
+import { callerOf } from '../../kit/api.ts';
 import { responseComponent } from '../../kit/components.ts';
 import { defineResource, type Field, type Fields, type Resource, type Row } from '../../kit/define-resource.ts';
-import { ConflictError, NotFoundError } from '../../kit/errors.ts';
+import { ConflictError, NotFoundError, PermissionDeniedError } from '../../kit/errors.ts';
 import { prnOf, taskGroupHref } from '../../kit/names.ts';
 import { allow, SCOPED } from '../../kit/policy.ts';
 import { visibleRow } from '../../kit/references.ts';
@@ -104,6 +105,11 @@ export const taskGroup: Resource = defineResource({
       async run({ request, row, body }) {
         assertCancel(body);
         const { services } = request;
+        const changeable = await services.access.whereHolds(callerOf(request), 'core.change_task', 'core.task');
+        const [withheld] = await services.db.query(
+          sql`select 1 from task m where m.task_group_id = ${row.id}::uuid and not (${changeable ?? sql`true`}) limit 1`,
+        );
+        if (withheld) throw new PermissionDeniedError();
         await services.db.execute(
           sql`update task_group set all_tasks_dispatched = true, pulp_last_updated = clock_timestamp() where id = ${row.id}::uuid`,
         );
