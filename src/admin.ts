@@ -5,11 +5,14 @@ import { createInterface } from 'node:readline';
 import type { Logger } from 'pino';
 import { type Config, ConfigError } from './config.ts';
 import { ADMIN, resetPassword } from './core/bootstrap.ts';
+import { SigningError } from './core/signing/signing-error.ts';
+import { addSigningService, removeSigningService, signingServiceNames } from './core/signing/signing-services.ts';
 import { resealStoredSecrets } from './core/stored-secrets.ts';
 import { type Database, openDatabase } from './db/database.ts';
 import { checkMigrated } from './db/migrate.ts';
 import { sql } from './db/sql.ts';
 import { secretBox } from './lib/secret-box.ts';
+import { plugins } from './plugins.ts';
 import { secretKeys, secretKeysFile } from './services.ts';
 
 interface Context {
@@ -87,4 +90,43 @@ export async function rotateKeys(context: Context & { readonly config: Config })
     const count = await db.transaction((tx) => resealStoredSecrets(tx, secretBox(keys)));
     print(`${count} secrets are encrypted with the new key. Keep the older keys for as long as you keep backups.\n`);
   });
+}
+
+const SIGNING_SERVICE_USAGE = 'usage: deckle signing-service add NAME SCRIPT --key FINGERPRINT | remove NAME | list';
+
+/** What `deckle signing-service` was given beside its action. */
+export interface SigningServiceOptions {
+  readonly key?: string | undefined;
+  readonly class?: string | undefined;
+  readonly home?: string | undefined;
+  readonly keyring?: string | undefined;
+  readonly 'public-key'?: string | undefined;
+}
+
+/** Adds, removes or lists signing services. Throws ConfigError where it was not asked rightly, or the service does not work. */
+export async function changeSigningServices(
+  context: Context & { readonly words: readonly string[]; readonly options: SigningServiceOptions },
+): Promise<void> {
+  const { options, print } = context;
+  const [action, name, script, ...more] = context.words;
+  const { key, home, keyring } = options;
+  const classes = plugins.flatMap(({ signingClasses }) => signingClasses ?? []);
+  const wanted = options.class ?? 'core:AsciiArmoredDetachedSigningService';
+  const signingClass = classes.find((known) => known.name === wanted);
+  if (!signingClass) throw new ConfigError(`--class: there are ${classes.map((known) => known.name).join(' and ')}`);
+  const named = name !== undefined && more.length === 0;
+  try {
+    if (action === 'add' && named && script !== undefined && key !== undefined) {
+      const service = { name, script, signingClass, key, place: { home, keyring }, publicKey: options['public-key'] };
+      const fingerprint = await withOpenDatabase(context, (db) => addSigningService(db, service));
+      print(`The signing service ${name} signs with the key ${fingerprint}.\n`);
+    } else if (action === 'remove' && named && script === undefined) {
+      await withOpenDatabase(context, (db) => removeSigningService(db, name));
+      print(`The signing service ${name} is removed.\n`);
+    } else if (action === 'list' && name === undefined) {
+      for (const known of await withOpenDatabase(context, signingServiceNames)) print(`${known}\n`);
+    } else throw new ConfigError(SIGNING_SERVICE_USAGE);
+  } catch (error) {
+    throw error instanceof SigningError ? new ConfigError(error.message) : error;
+  }
 }

@@ -17,7 +17,9 @@ interface Command {
   readonly usage: string;
   readonly summary: string;
   readonly help: string;
-  run(config: Config, log: Logger, rest: readonly string[]): Promise<void>;
+  /** Options that it takes, each with a value. */
+  readonly options?: readonly string[];
+  run(config: Config, log: Logger, rest: readonly string[], options: Readonly<Record<string, string | undefined>>): Promise<void>;
 }
 
 const print = (text: string): void => void process.stdout.write(text);
@@ -93,6 +95,24 @@ const commands: Readonly<Record<string, Command>> = {
       await withDatabase(config, log, (url) => rotateKeys({ config, url, log, print }));
     },
   },
+  'signing-service': {
+    usage: 'signing-service ACTION',
+    summary: 'Register a script that signs, or remove one',
+    help: `  deckle signing-service add NAME SCRIPT --key FINGERPRINT [OPTION…]
+  deckle signing-service remove NAME
+  deckle signing-service list
+The script is given the path of a file, and in PULP_SIGNING_KEY_FINGERPRINT the key; it prints JSON that names the signature. It is
+tried once, here, and its signature verified with the public key; afterwards the workers run it.
+  --class CLASS       core:AsciiArmoredDetachedSigningService (default), or container:ManifestSigningService
+  --home FOLDER       where gpg keeps its keys; default: as gpg itself
+  --keyring FILE      a further key ring of gpg that has the public key
+  --public-key FILE   the public key, exported; in place of gpg's own keys`,
+    options: ['key', 'class', 'home', 'keyring', 'public-key'],
+    async run(config, log, words, options) {
+      const { changeSigningServices } = await import('./admin.ts');
+      await withDatabase(config, log, (url) => changeSigningServices({ url, log, print, words, options }));
+    },
+  },
 };
 
 function overview(): string {
@@ -113,10 +133,15 @@ ${settings.join('\n')}
 }
 
 async function main(args: readonly string[]): Promise<void> {
+  const options = Object.values(commands).flatMap((known) => known.options ?? []);
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
-    options: { help: { type: 'boolean', short: 'h' }, version: { type: 'boolean', short: 'V' } },
+    options: {
+      ...Object.fromEntries(options.map((option) => [option, { type: 'string' as const }])),
+      help: { type: 'boolean', short: 'h' },
+      version: { type: 'boolean', short: 'V' },
+    },
   });
   const [name, ...rest] = positionals;
   if (values.version) return print(`deckle ${packageVersion()}\n`);
@@ -128,9 +153,12 @@ async function main(args: readonly string[]): Promise<void> {
   const command = commands[name];
   if (!command) throw new ConfigError(`unknown command "${name}"; see \`deckle --help\``);
   if (values.help) return print(`Usage: deckle ${command.usage}\n\n${command.summary}.\n${command.help}\n`);
+  const { help: _help, version: _version, ...given } = values as Record<string, string | undefined>;
+  const strange = Object.keys(given).find((option) => !command.options?.includes(option));
+  if (strange !== undefined) throw new ConfigError(`\`deckle ${name}\` has no option --${strange}`);
   const config = readConfig();
   const log = createLog({ level: config.LOG_LEVEL, format: config.DECKLE_LOG_FORMAT, process: name });
-  await command.run(config, log, rest);
+  await command.run(config, log, rest, given);
 }
 
 // A terminal or pipe that is gone is no reason to end: what we are doing goes on.

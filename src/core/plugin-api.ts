@@ -44,6 +44,7 @@ export { inVersion } from './repositories/version-content.ts';
 export { versionsOf } from './repositories/version-resource.ts';
 export { versionResponse } from './repositories/version-response.ts';
 export { noteVersion, syncedVersion } from './repositories/version-result.ts';
+export { signingService, signingServiceOf } from './signing/signing-service-resource.ts';
 export { isDatabaseAway } from './tasks/database-away.ts';
 export { type Authenticator, authenticator, InvalidCredentialsError, type RequestSource } from './users/authenticate.ts';
 export { tokenPrnOf } from './users/credential.ts';

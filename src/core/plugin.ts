@@ -19,6 +19,8 @@ import { genericRemote } from './remotes/generic-remote.ts';
 import { deleteVersion } from './repositories/delete-version.ts';
 import { genericRepository } from './repositories/generic-repository.ts';
 import { repositoryVersions } from './repositories/version-resource.ts';
+import { asciiArmoredDetached } from './signing/ascii-armored-detached.ts';
+import { signingService } from './signing/signing-service-resource.ts';
 import { statusOperations } from './status/operations.ts';
 import { purgeTasks } from './tasks/purge.ts';
 import { task } from './tasks/resource.ts';
@@ -52,6 +54,7 @@ export const corePlugin = definePlugin({
     publication,
     rbacGuard,
     repositoryVersions,
+    signingService,
     task,
     taskGroup,
     taskSchedule,
@@ -60,5 +63,6 @@ export const corePlugin = definePlugin({
   ],
   roles: otherRoles,
   tasks: [...generalTasks, commitUpload, deleteVersion, purgeTasks],
+  signingClasses: [asciiArmoredDetached],
   operations: [...statusOperations, ...docsOperations, ...loginOperations],
 });

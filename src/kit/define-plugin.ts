@@ -5,6 +5,7 @@ import type { TaskDefinition } from './define-task.ts';
 import type { Condition, Scope } from './policy.ts';
 import type { FastPath, RegisterRoutes } from './routes.ts';
 import type { Services } from './services.ts';
+import type { SigningClass } from './signing-class.ts';
 
 /** A plugin in one declaration: its table of contents. */
 export interface Plugin {
@@ -22,6 +23,8 @@ export interface Plugin {
   readonly scopes?: Readonly<Record<string, Scope>>;
   /** Built-in roles, by name, of what is no resource here. Permissions are spelt out. */
   readonly roles?: Readonly<Record<string, BuiltInRole>>;
+  /** Kinds of signing services beside that of core. */
+  readonly signingClasses?: readonly SigningClass[];
   /** Operations that are no resource: status, docs. */
   readonly operations?: readonly Operation[];
   /** Routes outside the REST API: the Registry API. */

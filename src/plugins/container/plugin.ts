@@ -5,6 +5,7 @@ import { containerScopes } from './access/scopes.ts';
 import { fastPath, registryRoutes } from './registry/registry-routes.ts';
 import { blob, manifest, signature, tag } from './resources/content.ts';
 import { containerDistribution } from './resources/distribution.ts';
+import { manifestSigning } from './resources/manifest-signing.ts';
 import { containerNamespace } from './resources/namespace.ts';
 import { containerRemote } from './resources/remote.ts';
 import { containerRepository, containerRepositoryVersions } from './resources/repository.ts';
@@ -31,6 +32,7 @@ export const containerPlugin = definePlugin({
   conditions: containerConditions,
   scopes: containerScopes,
   roles: pullThroughRoles,
+  signingClasses: [manifestSigning],
   routes: registryRoutes,
   fastPath,
 });

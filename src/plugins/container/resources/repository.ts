@@ -1,9 +1,10 @@
-import { defineRepository, syncAction, versionsOf } from '../../../core/plugin-api.ts';
-import { ValidationError } from '../../../kit/errors.ts';
+import { defineRepository, signingService, signingServiceOf, syncAction, versionsOf } from '../../../core/plugin-api.ts';
+import { hrefOf } from '../../../kit/names.ts';
 import { OWNED, OWNED_AND_VIEWED } from '../../../kit/policy.ts';
 import { bool, reference } from '../../../kit/wire.ts';
 import { repositoryPolicy, versionPolicy } from '../access/policies.ts';
 import { synchronize } from '../tasks/sync.ts';
+import { manifestSigning } from './manifest-signing.ts';
 import { containerRemote } from './remote.ts';
 
 /** Mirrors the upstream into a new version (spec: sync). */
@@ -32,11 +33,11 @@ export const containerRepository = defineRepository({
     manifest_signing_service: {
       wire: reference({ nullable: true }),
       description: 'The service that signs the manifests.',
-      value: () => null,
-      resolve: (value) => {
-        if (value === null) return {};
-        throw new ValidationError({ manifest_signing_service: ['Invalid hyperlink - Object does not exist.'] });
-      },
+      value: ({ manifest_signing_service_id: id }) => (id ? hrefOf(signingService, id as string) : null),
+      resolve: async (value, { request }) => ({
+        manifest_signing_service_id:
+          value === null ? null : await signingServiceOf('manifest_signing_service', String(value), manifestSigning, request),
+      }),
     },
   },
   policy: repositoryPolicy,
