@@ -33,6 +33,8 @@ export const signingService = defineResource({
     pulp_last_updated: 'm.pulp_last_updated',
     script: 'm.script',
   },
+  // Without a policy: only administrators list and read them. Who may change what they sign may name any.
+  named: async () => undefined,
   verbs: ['list', 'read'],
   select: sql`m.*`,
   from: sql`signing_service m`,
