@@ -28,6 +28,12 @@ export async function visibleIds(resource: Resource, ids: readonly string[], req
   return rows.map((row) => row.id);
 }
 
+/** Whether the caller sees a row that is known to be there; nothing is asked for one who sees all. */
+export async function isVisible(resource: Resource, id: string, request: ApiRequest): Promise<boolean> {
+  const scope = await request.services.access.scope(callerOf(request), resource);
+  return scope === undefined || (await visibleIds(resource, [id], request)).length > 0;
+}
+
 /** Lets the caller do something with a collection. Answers the row that it is below, if it is nested. Throws what `Access.check` does. */
 export async function enterCollection(resource: Resource, action: string, request: ApiRequest): Promise<Row | undefined> {
   await request.services.access.admit(request, resource, action);

@@ -5,7 +5,7 @@ import { RequestRefusedError } from '../../kit/errors.ts';
 import { conditionFilter, type Filter, FilterError, listFilter, rangeOf } from '../../kit/filters.ts';
 import { labelFilter } from '../../kit/labels.ts';
 import { isUuid, parseReference } from '../../kit/names.ts';
-import { malformedReference } from '../../kit/references.ts';
+import { isVisible, malformedReference, visibleIds } from '../../kit/references.ts';
 
 /** A version of a repository, by the two columns that name it. */
 interface VersionKey {
@@ -16,7 +16,7 @@ interface VersionKey {
 const refuse = (value: string, request: ApiRequest) => new RequestRefusedError(malformedReference(value, request.services));
 const notFound = (value: string, model: string) => new RequestRefusedError(`URI ${value} not found for ${model}.`);
 
-/** The ids of the content that hrefs or PRNs name; those that there are, by what names them. Throws RequestRefusedError for what names nothing. */
+/** The ids of the content that hrefs or PRNs name; those that the caller sees, by what names them. Throws RequestRefusedError for what names nothing. */
 export async function contentIds(values: readonly string[], request: ApiRequest): Promise<ReadonlyMap<string, string>> {
   const ids = new Map(
     values.map((value) => {
@@ -25,10 +25,7 @@ export async function contentIds(values: readonly string[], request: ApiRequest)
       return [value, located.id];
     }),
   );
-  const rows = await request.services.db.query<{ id: string }>(
-    sql`select id from content where id = any(${[...ids.values()]}::uuid[])`,
-  );
-  const known = new Set(rows.map(({ id }) => id));
+  const known = new Set(await visibleIds(request.services.catalog.resource('content'), [...ids.values()], request));
   return new Map([...ids].filter(([, id]) => known.has(id)));
 }
 
@@ -43,11 +40,12 @@ export const withContent = (where: (id: string) => Sql, empty = 'No value suppli
   refusesEmpty: true,
 });
 
-/** The version that a version's href or PRN names, or the latest of the repository that it names. Throws RequestRefusedError where there is none. */
+/** The version that a version's href or PRN names, or the latest of the repository that it names. Throws RequestRefusedError where the caller sees none. */
 async function versionKey(value: string, request: ApiRequest): Promise<VersionKey> {
   if (value === '') throw new RequestRefusedError('No value supplied for repository version filter');
   const key = await namedVersion(value, request);
-  if (key) return key;
+  const repositories = request.services.catalog.resource('repositories');
+  if (key && (await isVisible(repositories, key.repository_id, request))) return key;
   const model = request.services.catalog.locate(value)?.resource;
   throw notFound(
     value,
