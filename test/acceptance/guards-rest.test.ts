@@ -278,6 +278,16 @@ describe('a guarded distribution', () => {
     await becomes(403, wrong, 'Authentication credentials were not provided.');
   });
 
+  it('names whoever has a role to download', async () => {
+    const { pulp_href } = await guard('rbac');
+    const { body } = await server.request('GET', pulp_href);
+    assert.deepEqual(body.groups, []);
+    assert.deepEqual(body.users, [{ username: 'admin', pulp_href: `${API}users/1/`, prn: 'prn:auth.user:1' }]);
+    const role = { role: 'core.rbaccontentguard_downloader', users: ['admin'], groups: [] };
+    assert.equal((await server.request('POST', `${pulp_href}remove_role/`, role)).status, 201);
+    assert.deepEqual((await server.request('GET', pulp_href)).body.users, []);
+  });
+
   it('lets those pass whom one guard of several lets pass', async () => {
     const header = await guard('header');
     const rbac = await guard('rbac');

@@ -27,6 +27,7 @@ before(async () => {
     worker: false,
     env: {
       PULP_ENVVAR_HEADER_CONTENT_GUARD_ALLOWED_VARS: allowed,
+      DECKLE_TRUSTED_PROXIES: '127.0.0.1',
       DECKLE_TEST_SECRET: 'from the environment\n',
       DECKLE_TEST_EMPTY: '\n',
     },
@@ -140,11 +141,81 @@ it('an rbac guard asks who it is, and whether he may download', async () => {
     await verdict(path, { authorization: basic('reader:reading') }),
     '403: You do not have permission to perform this action.',
   );
-  const answers = [];
-  for (let n = 0; n < 12; n += 1) answers.push(await ask(path, { authorization: basic(`guessed:${n}`) }));
-  assert.equal(answers[0]?.status, 403);
-  assert.equal(answers.at(-1)?.status, 429);
-  assert.match(answers.at(-1)?.headers['retry-after'] ?? '', /^\d+$/);
+});
+
+it('guesses at an rbac guard are slowed down', async () => {
+  const path = `${await guarded((await guard('rbac')).id)}config`;
+  const guess = (n: number) => ask(path, { authorization: basic(`guessed:${n}`), 'x-forwarded-for': '192.0.2.9' });
+  const answers = await Promise.all(Array.from({ length: 20 }, (_none, n) => guess(n)));
+  const throttled = answers.filter(({ status }) => status === 429);
+  assert.ok(throttled.length > 0);
+  assert.equal(answers.filter(({ status }) => status === 403).length, 20 - throttled.length);
+  for (const { headers } of throttled) assert.match(headers['retry-after'] ?? '', /^\d+$/);
+});
+
+it('a role on an rbac guard, of a user or of his group, lets him pass, on every server, until it is taken', async () => {
+  const { db } = app.services;
+  const [group] = await db.query<{ id: number }>(sql`insert into app_group (name) values ('pullers') returning id`);
+  await db.execute(sql`
+    insert into app_group_member (group_id, user_id) select ${group?.id}::int, id from app_user where username = 'reader'`);
+  const made = await guard('rbac');
+  const path = `${await guarded(made.id)}config`;
+  const elsewhere = `${await guarded((await guard('rbac')).id)}config`;
+  const reads = async (expected: boolean) => {
+    for (const origin of [app.url, other.url]) {
+      assert.equal((await ask(path, { authorization: basic('reader:reading') }, origin)).status, expected ? 200 : 403);
+      assert.equal((await ask(elsewhere, { authorization: basic('reader:reading') }, origin)).status, 403);
+    }
+  };
+  const holders = async () => {
+    const { body } = await app.request('GET', made.href);
+    return [
+      body.users.map(({ username }: { username: string }) => username),
+      body.groups.map(({ name }: { name: string }) => name),
+    ];
+  };
+  assert.deepEqual(await holders(), [['admin'], []]);
+  await reads(false);
+  for (const [who, shown] of [
+    [{ users: ['reader'] }, [['admin', 'reader'], []]],
+    [{ groups: ['pullers'] }, [['admin'], ['pullers']]],
+  ] as const) {
+    const role = { role: 'core.rbaccontentguard_downloader', ...who };
+    assert.equal((await app.request('POST', `${made.href}add_role/`, role)).status, 201);
+    assert.deepEqual(await holders(), shown);
+    await reads(true);
+    assert.equal((await app.request('POST', `${made.href}remove_role/`, role)).status, 201);
+    await reads(false);
+  }
+  const { body } = await app.request('GET', made.href);
+  assert.deepEqual(body.users[0], { username: 'admin', pulp_href: '/pulp/api/v3/users/1/', prn: 'prn:auth.user:1' });
+  await db.execute(sql`delete from app_group where id = ${group?.id}::int`);
+});
+
+it('whoever may not see a guard cannot name it', async () => {
+  const { db } = app.services;
+  const reader = { user: 'reader:reading' };
+  const seen = await guard('header', { header_name: 'x', header_value: 'x' });
+  const unseen = await guard('header', { header_name: 'x', header_value: 'x' });
+  await app.request('POST', `${seen.href}add_role/`, { role: 'core.headercontentguard_viewer', users: ['reader'] });
+  assert.equal((await app.request('GET', unseen.href, undefined, reader)).status, 404);
+  const listed = await app.request('GET', '/pulp/api/v3/contentguards/', undefined, reader);
+  assert.deepEqual(
+    listed.body.results.map(({ pulp_href }: { pulp_href: string }) => pulp_href),
+    [seen.href],
+  );
+  const create = (name: string, guards: string[]) => app.request('POST', `${GUARDS}composite/`, { name, guards }, reader);
+  assert.equal((await create('by reader', [seen.href])).status, 403);
+  await db.execute(sql`
+    insert into role_assignment (id, role_id, user_id)
+    select ${v7()}::uuid, r.id, u.id from role r, app_user u where r.name = 'core.compositecontentguard_creator' and u.username = 'reader'`);
+  const refused = await create('by reader', [seen.href, unseen.href]);
+  assert.equal(refused.status, 400);
+  assert.deepEqual(refused.body, { guards: ['Invalid hyperlink - Object does not exist.'] });
+  const made = await create('by reader', [seen.href]);
+  assert.equal(made.status, 201);
+  assert.equal((await app.request('DELETE', made.body.pulp_href, undefined, reader)).status, 204, 'its creator owns it');
+  assert.equal((await app.request('DELETE', seen.href, undefined, reader)).status, 403);
 });
 
 it('a refusal comes before anything is told of the content', async () => {
