@@ -4,6 +4,7 @@ import { otherRoles } from './access/other-roles.ts';
 import { accessPolicy } from './access/policy-resource.ts';
 import { role } from './access/role-resource.ts';
 import { artifact } from './artifacts/artifact-resource.ts';
+import { auditEntry, auditRoles } from './audit/audit-resource.ts';
 import { genericContent } from './content/content-resource.ts';
 import { compositeGuard } from './content-guards/composite.ts';
 import { contentRedirect } from './content-guards/content-redirect.ts';
@@ -14,6 +15,8 @@ import { rbacGuard } from './content-guards/rbac.ts';
 import { artifactDistribution } from './distributions/artifact-distribution.ts';
 import { genericDistribution } from './distributions/generic-distribution.ts';
 import { docsOperations } from './docs/operations.ts';
+import { group } from './groups/group-resource.ts';
+import { groupUsers } from './groups/group-users.ts';
 import { publication } from './publications/publication-resource.ts';
 import { genericRemote } from './remotes/generic-remote.ts';
 import { deleteVersion } from './repositories/delete-version.ts';
@@ -28,7 +31,9 @@ import { taskSchedule } from './tasks/schedule-resource.ts';
 import { taskGroup } from './tasks/task-group-resource.ts';
 import { commitUpload } from './uploads/commit-upload.ts';
 import { upload } from './uploads/upload-resource.ts';
+import { apiToken, apiTokenScopes } from './users/api-token-resource.ts';
 import { loginOperations } from './users/login-operations.ts';
+import { user } from './users/user-resource.ts';
 import { worker } from './workers/resource.ts';
 
 /** What every plugin shares, in the form of a plugin. */
@@ -40,8 +45,10 @@ export const corePlugin = definePlugin({
   resources: [
     accessPolicy,
     role,
+    apiToken,
     artifact,
     artifactDistribution,
+    auditEntry,
     compositeGuard,
     contentRedirect,
     envVarHeaderGuard,
@@ -50,6 +57,8 @@ export const corePlugin = definePlugin({
     genericGuard,
     genericRemote,
     genericRepository,
+    group,
+    groupUsers,
     headerGuard,
     publication,
     rbacGuard,
@@ -59,9 +68,11 @@ export const corePlugin = definePlugin({
     taskGroup,
     taskSchedule,
     upload,
+    user,
     worker,
   ],
-  roles: otherRoles,
+  roles: { ...otherRoles, ...auditRoles },
+  scopes: apiTokenScopes,
   tasks: [...generalTasks, commitUpload, deleteVersion, purgeTasks],
   signingClasses: [asciiArmoredDetached],
   operations: [...statusOperations, ...docsOperations, ...loginOperations],

@@ -5,7 +5,7 @@ import type { Authenticator } from '../core/users/authenticate.ts';
 import { cookieOf, ENDED_SESSION_COOKIE, SESSION_COOKIE } from '../core/users/session-cookies.ts';
 import { findSession } from '../core/users/sessions.ts';
 import type { ApiRequest, Login } from '../kit/api.ts';
-import { NotAcceptableError, NotAuthenticatedError, PermissionDeniedError } from '../kit/errors.ts';
+import { NotAcceptableError, NotAuthenticatedError } from '../kit/errors.ts';
 import type { BindRequest } from '../kit/routes.ts';
 import type { Services } from '../kit/services.ts';
 import { checkCsrf } from './csrf.ts';
@@ -55,7 +55,6 @@ export function bindRequest(services: Services, authenticator: Authenticator): B
     const origin = `${request.protocol}://${request.host}`;
     const caller = await loginOf(request, services, authenticator, origin);
     if (audience !== 'anyone' && !caller) throw notAuthenticated(request);
-    if (audience === 'administrators' && !caller?.is_superuser) throw new PermissionDeniedError();
     const at = request.url.indexOf('?');
     return {
       services,

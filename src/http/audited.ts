@@ -1,6 +1,7 @@
 import { writeAudit } from '../core/audit/audit-log.ts';
 import { tokenPrnOf } from '../core/users/credential.ts';
-import type { ApiRequest, Login, Operation } from '../kit/api.ts';
+import type { ApiReply, ApiRequest, Login, Operation } from '../kit/api.ts';
+import { PermissionDeniedError } from '../kit/errors.ts';
 import type { RunOperation } from '../kit/routes.ts';
 import type { Services } from '../kit/services.ts';
 import { statusOf } from './error-handler.ts';
@@ -29,6 +30,12 @@ async function record({ db, log }: Services, operation: Operation, request: ApiR
   }
 }
 
+/** Runs an operation for those who may ask for it at all. Throws PermissionDeniedError, and what its handler does. */
+async function run(operation: Operation, request: ApiRequest): Promise<ApiReply> {
+  if (operation.audience === 'administrators' && !request.caller?.is_superuser) throw new PermissionDeniedError();
+  return operation.handler(request);
+}
+
 /**
  * Runs operations; those that are no reads are recorded, with their outcome, before they are answered. The one place for it: no
  * operation has to think of the audit log.
@@ -36,10 +43,10 @@ async function record({ db, log }: Services, operation: Operation, request: ApiR
 export const audited =
   (services: Services): RunOperation =>
   async (operation, request) => {
-    if (operation.method === 'get') return operation.handler(request);
+    if (operation.method === 'get') return run(operation, request);
     let status = 500;
     try {
-      const reply = await operation.handler(request);
+      const reply = await run(operation, request);
       status = reply.status;
       return reply;
     } catch (error) {

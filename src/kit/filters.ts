@@ -241,16 +241,16 @@ export const listFilter = (
 
 const UUID = /^[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}$/i;
 
-/** `pulp_id__in`. */
-export const idFilter: Filter = {
+/** `pulp_id__in`. Of numbered rows the contract speaks of UUIDs too, though none has one; numbers are understood. */
+export const idFilter = (numbered: boolean): Filter => ({
   json: { type: 'array', items: { type: 'string', format: 'uuid' } },
   where: (values) => {
     const ids = commas(values);
     // With or without its dashes, in small or large letters.
-    if (!ids.every((id) => UUID.test(id))) throw new FilterError('Enter a valid UUID.');
-    return sql`m.id = any(${ids}::uuid[])`;
+    if (!ids.every((id) => UUID.test(id) || (numbered && /^\d{1,9}$/.test(id)))) throw new FilterError('Enter a valid UUID.');
+    return numbered ? sql`m.id::text = any(${ids})` : sql`m.id = any(${ids}::uuid[])`;
   },
-};
+});
 
 /** The filter's condition for the values, without the blanks around them. Turns a FilterError into the 400 that names the filter. */
 export async function condition(name: string, filter: Filter, values: readonly string[], request: ApiRequest): Promise<Sql> {

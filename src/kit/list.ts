@@ -40,7 +40,7 @@ export function filtersOf(resource: Resource): ReadonlyMap<string, Filter> {
   Object.assign(filters, resource.filters);
   filters.pulp_href__in = referenceList('href');
   filters.prn__in = referenceList('prn');
-  if (resource.id === undefined) filters.pulp_id__in = idFilter;
+  if (resource.id !== 'none') filters.pulp_id__in = idFilter(resource.id === 'integer');
   return new Map(Object.entries(filters));
 }
 

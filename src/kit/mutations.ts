@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { v7 as uuid7 } from 'uuid';
 import { raw, sql } from '../db/sql.ts';
 import type { ApiReply, ApiRequest } from './api.ts';
+import { noteObject, noteValues } from './audit-note.ts';
 import { parseBody } from './body.ts';
 import { UNIQUE_MESSAGE, uniqueViolation } from './conflicts.ts';
 import type { Columns, Resource, Row } from './define-resource.ts';
@@ -80,12 +81,14 @@ export async function createRow(resource: Resource, request: ApiRequest): Promis
   });
   const { services } = request;
   const id = uuid7();
+  noteValues(request, resource.fields, parsed);
   const columns = await resolveColumns(resource, parsed, request, id);
   if (parent) Object.assign(columns, resource.nested?.below?.(parent));
   if (resource.mutation?.create === 'task') {
     const exclusive = resource.creation?.holds(columns) ?? [];
     const definition = exclusive.length > 0 ? { ...generalCreate, immediate: false } : generalCreate;
     const task = await request.dispatch(definition, { resource: resourceKey(resource), id, columns }, { exclusive });
+    noteObject(request, resource, id);
     return { status: 202, body: { task: task.href } };
   }
   const made = await uniqueViolation(resource, () =>
@@ -96,6 +99,7 @@ export async function createRow(resource: Resource, request: ApiRequest): Promis
       return known;
     }),
   );
+  noteObject(request, resource, made);
   const answer = serialize(resource, await writtenRow(resource, made, request), services);
   return { status: 201, headers: { location: String(answer.pulp_href) }, body: answer };
 }
@@ -110,6 +114,7 @@ async function writtenRow(resource: Resource, id: string, { services }: ApiReque
 /** PUT and PATCH: 200 with the resource where nothing changes or changes are made at once, else a task (spec: core, sync vs async). */
 export async function updateRow(resource: Resource, request: ApiRequest, partial: boolean): Promise<ApiReply> {
   const row = await rowFor(resource, partial ? 'partial_update' : 'update', request);
+  noteObject(request, resource, row.id);
   await resource.mayUpdate?.(row, request);
   const parsed = parseBody(request.body, {
     fields: resource.fields,
@@ -118,6 +123,7 @@ export async function updateRow(resource: Resource, request: ApiRequest, partial
     ignored: readOnlyNames(resource),
     ...(resource.renamed ? { renamed: resource.renamed } : {}),
   });
+  noteValues(request, resource.fields, parsed, row);
   const columns = await resolveColumns(resource, parsed, request, row.id, row);
   const changed = Object.fromEntries(
     Object.entries(columns).filter(([name, value]) => !isDeepStrictEqual(value, row[name] ?? null)),
@@ -141,6 +147,8 @@ async function changeNow(resource: Resource, id: string, changed: Columns, reque
 /** DELETE: done at once (204), or a task that holds the row. */
 export async function deleteRow(resource: Resource, request: ApiRequest): Promise<ApiReply> {
   const row = await rowFor(resource, 'destroy', request);
+  noteObject(request, resource, row.id);
+  request.audit.before = serialize(resource, row, request.services);
   await resource.mayDelete?.(row, request);
   if (resource.mutation?.delete === 'sync') {
     await request.services.db.transaction((tx) => storeOf(resource).delete(tx, row.id));

@@ -20,6 +20,7 @@ export const collectionOf = (kind: 'repositories' | 'remotes' | 'distributions' 
 export const taskHref = (id: string): string => `${API_ROOT}tasks/${id}/`;
 export const taskGroupHref = (id: string): string => `${API_ROOT}task-groups/${id}/`;
 export const userHref = (id: number): string => `${API_ROOT}users/${id}/`;
+export const groupHref = (id: number): string => `${API_ROOT}groups/${id}/`;
 export const artifactHref = (id: string): string => `${API_ROOT}artifacts/${id}/`;
 export const versionPrn = (id: string): string => prnOf('core', 'RepositoryVersion', id);
 

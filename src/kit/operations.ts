@@ -1,4 +1,5 @@
 import type { ApiReply, ApiRequest, Component, Method, Operation, Parameter } from './api.ts';
+import { noteObject, noteValues } from './audit-note.ts';
 import { parseBody } from './body.ts';
 import { bulkFields, wholeRow, withBulk } from './bulk-fields.ts';
 import { ASYNC_RESPONSE, componentName, pageComponent, requestComponent, responseComponent } from './components.ts';
@@ -260,10 +261,12 @@ const policyAction = (name: string, { method, suffix }: Action): string => (suff
 async function runAction(resource: Resource, name: string, action: Action, request: ApiRequest): Promise<ApiReply> {
   if (action.on === 'collection') await enterCollection(resource, policyAction(name, action), request);
   const row = action.on === 'collection' ? { id: '' } : await rowFor(resource, policyAction(name, action), request);
+  if (action.on !== 'collection') noteObject(request, resource, row.id);
   const body =
     action.body && !action.takesFiles
       ? parseBody(request.body, { fields: action.body.fields, partial: action.body.patched === true, form: request.form })
       : {};
+  if (action.body) noteValues(request, action.body.fields, body);
   return action.run({ request, resource, row, body });
 }
 

@@ -223,11 +223,11 @@ export function reference<N extends boolean | undefined = false>(options: Nullab
 }
 
 /** A point in time, ISO 8601, as text. */
-export function datetime(): Wire<string> {
+export function datetime<N extends boolean | undefined = false>(options: Nullable<N> = {}): Wire<NullableIf<N, string>> {
   const schema = z.string({ error: 'Datetime has wrong format.' }).refine((value) => isDateTime(value), {
     error: 'Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z].',
   });
-  return wire(schema, { type: 'string', format: 'date-time' }, false);
+  return wire(schema, { type: 'string', format: 'date-time' }, options.nullable as N);
 }
 
 const DATE_TIME = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.\d{1,6})?)?)?(?:Z|[+-](\d\d):?(\d\d))?$/;

@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { differences, operationsIn } from './compare.ts';
-import { contractOperations, NOT_OFFERED, ourDocument, readDeviations } from './documents.ts';
-
-/** Operations that Pulp does not have and Deckle adds. */
-const DECKLES_OWN: ReadonlySet<string> = new Set<string>(['readyz_read']);
+import { contractOperations, NOT_OFFERED, ourDocument, readDeviations, readExtensions } from './documents.ts';
 
 const contract = contractOperations();
 const offered = operationsIn(ourDocument());
 const deviations = readDeviations();
+const extensions = readExtensions();
 
 for (const [operationId, expected] of contract) {
   test(operationId, () => {
@@ -26,26 +24,30 @@ for (const [operationId, expected] of contract) {
 }
 
 test('nothing is offered that the contract does not have', () => {
-  const more = [...offered.keys()].filter((operationId) => !contract.has(operationId) && !DECKLES_OWN.has(operationId));
+  const more = [...offered.keys()].filter((operationId) => !contract.has(operationId) && !Object.hasOwn(extensions, operationId));
   assert.deepEqual(more, []);
 });
 
 test('what is listed as our own is offered', () => {
   assert.deepEqual(
-    [...DECKLES_OWN].filter((operationId) => !offered.has(operationId)),
+    Object.keys(extensions).filter((operationId) => !offered.has(operationId) || contract.has(operationId)),
     [],
   );
 });
 
-test('deviations are of operations of the contract, each with a reason, in order', () => {
-  const names = Object.keys(deviations);
+test('deviations are of operations of the contract', () => {
   assert.deepEqual(
-    names.filter((operationId) => !contract.has(operationId)),
+    Object.keys(deviations).filter((operationId) => !contract.has(operationId)),
     [],
   );
-  assert.deepEqual(
-    names.filter((operationId) => deviations[operationId]?.trim() === ''),
-    [],
-  );
-  assert.deepEqual(names, [...names].sort());
+});
+
+test('deviations and extensions have a reason each, and are in order', () => {
+  for (const list of [deviations, extensions]) {
+    assert.deepEqual(
+      Object.entries(list).filter(([, reason]) => reason.trim() === ''),
+      [],
+    );
+    assert.deepEqual(Object.keys(list), Object.keys(list).sort());
+  }
 });

@@ -31,5 +31,10 @@ export function ourDocument(): ApiDocument {
   return documentSchema.parse(JSON.parse(text));
 }
 
+const readReasons = (file: string): Record<string, string> => z.record(z.string(), z.string()).parse(readJson(file));
+
 /** operationId -> why it is not as the contract has it. */
-export const readDeviations = (): Record<string, string> => z.record(z.string(), z.string()).parse(readJson(DEVIATIONS_FILE));
+export const readDeviations = (): Record<string, string> => readReasons(DEVIATIONS_FILE);
+
+/** operationId -> why there is an operation that the contract does not have. */
+export const readExtensions = (): Record<string, string> => readReasons(join(folder, 'extensions.json'));

@@ -22,6 +22,9 @@ const SECRET = /password|passphrase|secret|private|client_key|token|credential/;
 /** Fields whose names look like it, and what they are. */
 const NO_SECRETS = new Set(['private']); // whether pulls from a distribution need permission
 
+/** The one secret that is answered: when it is made, and never again. */
+const TOLD_ONCE = new Set(['api_tokens_create: token']);
+
 /** Every list of fields that a resource declares, under a name to find it by. */
 const fieldLists = (resource: Resource): [where: string, fields: Fields][] => [
   [resourceKey(resource), resource.fields],
@@ -100,8 +103,12 @@ test('no response has a field that is only taken, or the name of a secret', () =
       ]),
     ),
   );
+  const secrets = breaking(
+    answered,
+    ({ name, schema }) => schema.writeOnly === true || (SECRET.test(name) && !NO_SECRETS.has(name)),
+  );
   assert.deepEqual(
-    breaking(answered, ({ name, schema }) => schema.writeOnly === true || (SECRET.test(name) && !NO_SECRETS.has(name))),
+    secrets.filter((secret) => !TOLD_ONCE.has(secret)),
     [],
   );
 });

@@ -12,7 +12,7 @@ const PASSWORD = 'Zebra-9981';
 
 let app: TestApp;
 before(async () => {
-  app = await startApp({ worker: false });
+  app = await startApp({ worker: false, env: { DECKLE_TRUSTED_PROXIES: '127.0.0.1' } });
 });
 after(() => app?.stop());
 
@@ -226,7 +226,8 @@ describe('a user', () => {
     const username = await createUser();
     const statuses: number[] = [];
     for (let n = 0; n < 12; n += 1) {
-      const answer = await app.request('POST', LOGIN, undefined, { user: `${username}:guess-${n}` });
+      const headers = { 'x-forwarded-for': '10.0.0.1' };
+      const answer = await app.request('POST', LOGIN, undefined, { user: `${username}:guess-${n}`, headers });
       statuses.push(answer.status);
       if (answer.status === 429) assert.match(answer.headers.get('retry-after') ?? '', /^[1-6]$/);
     }

@@ -50,7 +50,11 @@ async function login(request: ApiRequest): Promise<ApiReply> {
     return beginSession(tx, caller);
   });
   request.audit.object = prnOf('auth', 'User', caller.id);
-  const headers = { location: userHref(caller.id), 'set-cookie': sessionCookies(secret, request.origin) };
+  const headers = {
+    location: userHref(caller.id),
+    'set-cookie': sessionCookies(secret, request.origin),
+    'cache-control': 'no-store',
+  };
   return { status: 201, headers, body: whoIs(caller) };
 }
 

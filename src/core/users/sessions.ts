@@ -9,6 +9,9 @@ const SECRET_BYTES = 32;
 /** A session ends after this time, however much it is used. */
 export const SESSION_SECONDS = 14 * 24 * 3600;
 
+/** Of one user; the oldest go first. Scripts that log in for every request are to leave no heap behind. */
+const MAX_SESSIONS = 100;
+
 const hashOf = (secret: string): Buffer => createHash('sha256').update(secret).digest();
 
 /** Begins a session for a login, in the place of the one that it came with. Answers the secret that the cookie carries. */
@@ -18,6 +21,8 @@ export async function beginSession(tx: Queryable, login: Login): Promise<string>
   await tx.execute(sql`
     insert into session (id, user_id, secret_hash, credential, expires_at)
     values (${uuid7()}::uuid, ${login.id}, ${hashOf(secret)}, ${login.credential}, clock_timestamp() + make_interval(secs => ${SESSION_SECONDS}))`);
+  await tx.execute(sql`
+    delete from session where id in (select id from session where user_id = ${login.id} order by id desc offset ${MAX_SESSIONS})`);
   return secret;
 }
 

@@ -20,6 +20,7 @@ const email = checked(
   'Enter a valid email address.',
 );
 export const passwordText = text({ max: MAX_PASSWORD });
+export const passwordWire = text({ max: MAX_PASSWORD, nullable: true });
 
 const LOOKUPS = NAME_LOOKUPS.filter((lookup) => ['exact', 'iexact', 'in', 'contains', 'icontains'].includes(lookup));
 

@@ -1,0 +1,73 @@
+import { insertRow, updateRow } from '../../db/rows.ts';
+import { sql } from '../../db/sql.ts';
+import { defineResource } from '../../kit/define-resource.ts';
+import { NotFoundError } from '../../kit/errors.ts';
+import { numberFilters } from '../../kit/filters.ts';
+import { allow, ownerGets, SCOPED, type Statement } from '../../kit/policy.ts';
+import { baseFields } from '../../kit/serialize.ts';
+import { described, text } from '../../kit/wire.ts';
+import { roleActions } from '../access/role-actions.ts';
+
+const place = { kind: 'groups', plugin: 'core', endpoint: '', model: 'Group' } as const;
+const { pulp_href, prn } = baseFields(place);
+const MAX_NAME = 150;
+
+/** A rule with one condition, in the recorded form: a text, not a list of one. */
+export const when = (action: readonly string[], condition: string): Statement => ({ ...allow(action), condition });
+
+/** Users under one name, who share its roles. */
+export const group = defineResource({
+  ...place,
+  title: ['group', 'groups'],
+  description: 'Users under one name, who share its roles.',
+  fields: {
+    name: {
+      wire: text({ max: MAX_NAME }),
+      required: true,
+      unique: true,
+      description: 'Name of the group.',
+      lookups: ['exact', 'iexact', 'in', 'contains', 'icontains'],
+    },
+    ...(pulp_href ? { pulp_href } : {}),
+    ...(prn ? { prn } : {}),
+    id: {
+      wire: described({ type: 'integer', format: 'int64' }),
+      access: 'read',
+      description: 'Number of the group.',
+      value: (row) => Number(row.id),
+    },
+  },
+  filters: numberFilters('id', 'm.id', ['exact', 'in']),
+  ordering: { id: 'm.id', name: 'm.name', pk: 'm.id' },
+  verbs: ['list', 'create', 'read', 'update', 'partial_update', 'delete'],
+  mutation: { create: 'sync', update: 'sync', delete: 'sync' },
+  id: 'integer',
+  global: true,
+  policy: {
+    statements: [
+      allow(['list', 'retrieve', 'my_permissions']),
+      when(['create'], 'has_model_perms:core.add_group'),
+      when(['update', 'partial_update'], 'has_model_or_obj_perms:core.change_group'),
+      when(['destroy'], 'has_model_or_obj_perms:core.delete_group'),
+      allow(['list_roles', 'add_role', 'remove_role'], 'has_model_or_obj_perms:core.manage_roles_group'),
+    ],
+    creation_hooks: ownerGets('core.group_owner'),
+    queryset_scoping: SCOPED,
+  },
+  roles: { creator: ['add'], owner: ['change', 'delete', 'manage_roles', 'view'], viewer: ['view'] },
+  actions: roleActions,
+  select: sql`m.id::text as id, m.name`,
+  from: sql`app_group m`,
+  store: {
+    async insert(tx, { columns }) {
+      const [next] = await tx.query<{ id: number }>(sql`select nextval(pg_get_serial_sequence('app_group', 'id'))::int as id`);
+      if (!next) throw new Error('the sequence of group ids gave none');
+      await insertRow(tx, 'app_group', { id: next.id, ...columns });
+      return String(next.id);
+    },
+    async update(tx, id, columns) {
+      if (!(await updateRow(tx, 'app_group', Number(id), columns))) throw new NotFoundError('Group');
+    },
+    delete: async (tx, id) => ({ 'core.Group': await tx.execute(sql`delete from app_group where id = ${Number(id)}`) }),
+  },
+});
