@@ -1,15 +1,23 @@
 import { close, createReadStream, open } from 'node:fs';
-import { mkdir, stat, statfs, unlink } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { mkdir, open as openHandle, readdir, rename, stat, statfs, unlink } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import type { Logger } from 'pino';
 import { codeOf } from './full-disk.ts';
+import { syncFolder } from './journal.ts';
 import { checkKey } from './layout.ts';
 import { PendingLocalFile } from './pending-local-file.ts';
 import { ProcessFolder } from './process-folder.ts';
 import { restoreJournals } from './restore-journals.ts';
-import { type ByteRange, MissingFileError, type PendingFile, type Storage } from './storage.ts';
+import {
+  type AsideReason,
+  type ByteRange,
+  MissingFileError,
+  type PendingFile,
+  type Storage,
+  type StoredStat,
+} from './storage.ts';
 import { startWriter, type Writer } from './writer.ts';
 
 /** One read per MiB: half the time of Node's usual 64 KiB for large blobs. */
@@ -45,6 +53,7 @@ class FilesystemStorage implements Storage {
   readonly #writer: Writer;
   readonly #temporary: ProcessFolder;
   readonly #journals: ProcessFolder;
+  readonly #asideFolders = new Set<string>();
   #created = 0;
 
   constructor(root: string, writer: Writer, temporary: ProcessFolder, journals: ProcessFolder) {
@@ -70,9 +79,16 @@ class FilesystemStorage implements Storage {
     await this.#writer.place(files.map(({ key, body }) => ({ target: this.localPath(key), body })));
   }
 
-  async size(key: string): Promise<number | undefined> {
+  async stat(key: string): Promise<StoredStat | undefined> {
     const path = this.localPath(key);
-    return absentAs(undefined, async () => (await stat(path)).size);
+    return absentAs(undefined, async () => {
+      const { size, mtime } = await stat(path);
+      return { size, modified: mtime };
+    });
+  }
+
+  async size(key: string): Promise<number | undefined> {
+    return (await this.stat(key))?.size;
   }
 
   async read(key: string, range?: ByteRange): Promise<Readable> {
@@ -99,6 +115,59 @@ class FilesystemStorage implements Storage {
   async delete(key: string): Promise<void> {
     const path = this.localPath(key);
     await absentAs(undefined, () => unlink(path));
+  }
+
+  async *list(folder: string): AsyncGenerator<readonly string[]> {
+    checkKey(`${folder}/any`);
+    yield* this.#list(folder);
+  }
+
+  /** One group a folder. */
+  async *#list(folder: string): AsyncGenerator<readonly string[]> {
+    const entries = await absentAs([], () => readdir(join(this.#root, folder), { withFileTypes: true }));
+    const keys = entries.filter((entry) => entry.isFile()).map(({ name }) => `${folder}/${name}`);
+    if (keys.length > 0) yield keys;
+    for (const entry of entries) if (entry.isDirectory()) yield* this.#list(`${folder}/${entry.name}`);
+  }
+
+  async setAside(key: string, reason: AsideReason): Promise<void> {
+    const [path, aside] = [this.localPath(key), this.#asidePath(key, reason)];
+    await this.#makeAsideFolder(dirname(aside));
+    await absentAs(undefined, () => rename(path, aside));
+  }
+
+  async bringBack(key: string): Promise<void> {
+    const [path, aside] = [this.localPath(key), this.#asidePath(key, 'doomed')];
+    if ((await this.stat(key)) === undefined) {
+      const handle = await absentAs(undefined, () => openHandle(aside, 'r'));
+      if (!handle) throw new MissingFileError(key);
+      try {
+        // Its journal may have gone while it was not in its place.
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await rename(aside, path);
+      syncFolder(dirname(path));
+    }
+    await this.dropAside(key, 'doomed');
+  }
+
+  async dropAside(key: string, reason: AsideReason): Promise<void> {
+    const aside = this.#asidePath(key, reason);
+    await absentAs(undefined, () => unlink(aside));
+  }
+
+  #asidePath(key: string, reason: AsideReason): string {
+    checkKey(key);
+    return join(this.#root, 'aside', reason, key);
+  }
+
+  /** Made once: no folder of the storage is ever removed. */
+  async #makeAsideFolder(folder: string): Promise<void> {
+    if (this.#asideFolders.has(folder)) return;
+    await mkdir(folder, { recursive: true });
+    this.#asideFolders.add(folder);
   }
 
   async capacity(): Promise<{ total: number; used: number; free: number }> {

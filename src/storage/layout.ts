@@ -14,12 +14,20 @@ export const uploadChunkKey = (id: string): string => `upload/${id.slice(-2)}/${
 
 /** Segments that are made of these and do not begin with a dot can name neither `.` nor `..`, nor a hidden file. */
 const SEGMENT = '[A-Za-z0-9_][A-Za-z0-9._-]*';
-const KEY = new RegExp(`^(?!(?:tmp|journal)/)${SEGMENT}(?:/${SEGMENT})+$`);
+const KEY = new RegExp(`^(?!(?:tmp|journal|aside)/)${SEGMENT}(?:/${SEGMENT})+$`);
 
 /**
  * Every store asks this before it uses a key: `folder/…/file`, which cannot lead out of the store nor into
- * `tmp/` and `journal/`, which are the storage's own. Throws a RangeError.
+ * `tmp/`, `journal/` and `aside/`, which are the storage's own. Throws a RangeError.
  */
 export function checkKey(key: string): void {
   if (!KEY.test(key) || key.length > 500) throw new RangeError(`not a key of the storage: ${JSON.stringify(key.slice(0, 500))}`);
+}
+
+const ARTIFACT_KEY = /^artifact\/([0-9a-f]{2})\/([0-9a-f]{62})$/;
+
+/** The sha256 that `artifactKey` makes this key of; undefined where it makes it of none. */
+export function sha256OfKey(key: string): string | undefined {
+  const [, first, rest] = ARTIFACT_KEY.exec(key) ?? [];
+  return first === undefined || rest === undefined ? undefined : first + rest;
 }

@@ -6,6 +6,17 @@ export interface ByteRange {
   readonly length: number;
 }
 
+/** Why a file was moved out of its place: it is going to be removed, or its bytes are not what its key says. */
+export type AsideReason = 'doomed' | 'damaged';
+
+/** A stored file, as the store knows it. */
+export interface StoredStat {
+  /** Bytes. */
+  readonly size: number;
+  /** When it was stored, by the store's clock. */
+  readonly modified: Date;
+}
+
 /**
  * Where bytes live. A key is a path made by layout.ts, relative, never from user input. What `commit` has not answered for
  * is invisible: a key is either absent or whole and durable.
@@ -20,6 +31,8 @@ export interface Storage {
   reserve(): PendingFile;
   /** Many small, already verified bodies at once, each durable under its key when the promise resolves. Written in groups. */
   putSmall(files: readonly { readonly key: string; readonly body: Buffer }[]): Promise<void>;
+  /** What the store knows of the file, or undefined where the key is absent. */
+  stat(key: string): Promise<StoredStat | undefined>;
   /** Size in bytes, or undefined where the key is absent. */
   size(key: string): Promise<number | undefined>;
   /** The bytes. Throws MissingFileError where the key is absent. */
@@ -33,6 +46,17 @@ export interface Storage {
   ): Promise<string | undefined>;
   /** Removes the key; absent is fine. */
   delete(key: string): Promise<void>;
+  /** The keys below a topmost folder, in groups. Files that come or go meanwhile may or may not be among them. */
+  list(folder: string): AsyncIterable<readonly string[]>;
+  /** Moves the file to where no key leads, in place of an older one of the same key and reason. Absent is fine. */
+  setAside(key: string, reason: AsideReason): Promise<void>;
+  /**
+   * Undoes `setAside(key, 'doomed')`, durably: the file has its key again, unless a file has come there meanwhile, which is the same
+   * bytes and is kept. Throws MissingFileError where it is in neither place.
+   */
+  bringBack(key: string): Promise<void>;
+  /** Removes what was set aside; absent is fine. */
+  dropAside(key: string, reason: AsideReason): Promise<void>;
   /** Bytes in all, used and free, for /status/; undefined where the store cannot tell. */
   capacity(): Promise<{ total: number; used: number; free: number } | undefined>;
   close(): Promise<void>;

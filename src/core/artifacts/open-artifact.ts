@@ -13,7 +13,7 @@ import type { PendingFile } from '../../storage/storage.ts';
 import type { DownloadPolicy } from '../remotes/load-remote.ts';
 import { Flight, type FlightReader } from './flight.ts';
 import { HeldBody } from './held-body.ts';
-import { linkArtifacts, type StoredFile, saveArtifacts, storedFile } from './save-artifacts.ts';
+import { assertStored, linkArtifacts, type StoredFile, saveArtifacts, storedFile } from './save-artifacts.ts';
 
 /** Content whose bytes are not here. `proven` are checksums that the fetched body has when it has ended well. */
 export type WantedArtifact = Pick<ContentFile, 'content_id' | 'repository_id' | 'name' | 'size' | 'proven' | 'fetchFrom'>;
@@ -220,13 +220,11 @@ export class OnDemandArtifacts {
 
   /** The files are durable; now the rows that say so. Bytes that came in another form than the lost ones take their place. */
   #recordAll(arrivals: readonly Arrival[]): Promise<void> {
-    const { db, domain } = this.#services;
+    const { db, storage, domain } = this.#services;
     return db.transaction(async (tx) => {
-      const ids = await saveArtifacts(
-        tx,
-        domain.id,
-        arrivals.map(({ file }) => file),
-      );
+      const files = arrivals.map(({ file }) => file);
+      const ids = await saveArtifacts(tx, storage, domain.id, files);
+      await assertStored(storage, files);
       const links = arrivals.map(({ content_id, lost, file: { checksums } }) => {
         const artifact_id = ids.get(checksums.sha256);
         if (artifact_id === undefined) throw new Error(`the artifact ${checksums.sha256} went while it was saved`);

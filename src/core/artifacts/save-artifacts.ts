@@ -3,6 +3,7 @@ import type { Queryable } from '../../db/database.ts';
 import { sql } from '../../db/sql.ts';
 import type { Checksums } from '../../lib/checksums.ts';
 import { artifactKey } from '../../storage/layout.ts';
+import { MissingFileError, type Storage } from '../../storage/storage.ts';
 
 /** A file that is stored, whole and verified, under the key of its sha256. Checksums are lower-case hexadecimal. */
 export interface StoredFile {
@@ -19,9 +20,13 @@ export function storedFile(size: number, checksums: Readonly<Checksums>): Stored
 
 const CHECKSUM_COLUMNS = ['md5', 'sha1', 'sha224', 'sha384', 'sha512'] as const;
 
-/** Writes the artifacts that are not there yet, in one statement; answers the id of each file's artifact, by sha256. */
+/**
+ * Writes the artifacts that are not there yet, in one statement; answers the id of each file's artifact, by sha256. Until the
+ * transaction ends, none of them can be removed; files that an orphan cleanup is about to remove are taken back (docs/adr/015).
+ */
 export async function saveArtifacts(
   tx: Queryable,
+  storage: Pick<Storage, 'bringBack'>,
   domainId: string,
   files: readonly StoredFile[],
 ): Promise<ReadonlyMap<string, string>> {
@@ -30,27 +35,70 @@ export async function saveArtifacts(
   const sorted = [...bySha256.values()].sort((a, b) => (a.checksums.sha256 < b.checksums.sha256 ? -1 : 1));
   const sha256 = sorted.map((file) => file.checksums.sha256);
   const [md5, sha1, sha224, sha384, sha512] = CHECKSUM_COLUMNS.map((name) => sorted.map((file) => file.checksums[name] ?? null));
-  await tx.execute(sql`
+  const rows = await tx.query<{ sha256: string; id: string }>(sql`
     insert into artifact (id, domain_id, file, size, sha256, md5, sha1, sha224, sha384, sha512)
     select t.id, ${domainId}::uuid, t.file, t.size, t.sha256, t.md5, t.sha1, t.sha224, t.sha384, t.sha512
     from unnest(${sorted.map(() => v7())}::uuid[], ${sha256.map(artifactKey)}::text[], ${sorted.map((file) => file.size)}::bigint[],
       ${sha256}::text[], ${md5}::text[], ${sha1}::text[], ${sha224}::text[], ${sha384}::text[], ${sha512}::text[])
       as t(id, file, size, sha256, md5, sha1, sha224, sha384, sha512)
-    on conflict (domain_id, sha256) do nothing`);
-  const rows = await tx.query<{ sha256: string; id: string }>(sql`
-    select sha256, id from artifact where domain_id = ${domainId}::uuid and sha256 = any(${sha256}::text[])`);
+    on conflict (domain_id, sha256) do update set last_seen = now()
+    returning sha256, id`);
+  await takeBack(tx, storage, domainId, sha256);
   return new Map(rows.map((row) => [row.sha256, row.id]));
 }
 
-/** Writes one artifact and answers its id; undefined where it is there already. Of several at once, one makes it. */
-export async function saveNewArtifact(tx: Queryable, domainId: string, file: StoredFile): Promise<string | undefined> {
+/**
+ * Writes one artifact, whose file has just been stored, and answers its id; undefined where it is there already. Of several at once, one
+ * makes it. Throws as `assertStored`.
+ */
+export async function saveNewArtifact(
+  tx: Queryable,
+  storage: Pick<Storage, 'bringBack' | 'size'>,
+  domainId: string,
+  file: StoredFile,
+): Promise<string | undefined> {
   const { sha256 } = file.checksums;
   await tx.query(sql`select pg_advisory_xact_lock(hashtext(${`artifact ${sha256}`}))`);
   const [known] = await tx.query(sql`select id from artifact where domain_id = ${domainId}::uuid and sha256 = ${sha256}`);
   if (known) return undefined;
-  const id = (await saveArtifacts(tx, domainId, [file])).get(sha256);
+  const id = (await saveArtifacts(tx, storage, domainId, [file])).get(sha256);
   if (id === undefined) throw new Error(`the artifact ${sha256} went while it was saved`);
+  await assertStored(storage, [file]);
   return id;
+}
+
+/** Only once the artifacts' rows are this transaction's: what is not doomed then is not doomed before its end. */
+async function takeBack(
+  tx: Queryable,
+  storage: Pick<Storage, 'bringBack'>,
+  domainId: string,
+  sha256: readonly string[],
+): Promise<void> {
+  const doomed = await tx.query<{ file: string }>(sql`
+    delete from doomed_file where domain_id = ${domainId}::uuid and sha256 = any(${sha256}::text[]) returning file`);
+  for (const { file } of doomed) await storage.bringBack(file);
+}
+
+/** The artifacts that are there of these sha256. They stay there while the task that looks for them goes on. */
+export const findArtifacts = (
+  db: Queryable,
+  domainId: string,
+  sha256: readonly string[],
+): Promise<{ readonly id: string; readonly sha256: string; readonly file: string }[]> =>
+  db.query(sql`
+    update artifact a set last_seen = now() from (
+      select id from artifact where domain_id = ${domainId}::uuid and sha256 = any(${sha256}::text[]) order by sha256 for no key update) s
+    where a.id = s.id returning a.id, a.sha256, a.file`);
+
+/**
+ * For those who store outside of a task, whom no cleanup waits for: throws MissingFileError where a file was removed between its storing and
+ * its row. In the transaction of `saveArtifacts`, after it.
+ */
+export async function assertStored(storage: Pick<Storage, 'size'>, files: readonly StoredFile[]): Promise<void> {
+  for (const { checksums } of files) {
+    const key = artifactKey(checksums.sha256);
+    if ((await storage.size(key)) === undefined) throw new MissingFileError(key);
+  }
 }
 
 /** Content and the file that it gets. */

@@ -75,9 +75,9 @@ async function checkClaims(upload: ReceivedFile, claims: Claims, allowed: readon
 }
 
 /** The file is durable; now the row that says so. */
-const save = (stored: StoredFile, { db, domain }: Services): Promise<string> =>
+const save = (stored: StoredFile, { db, storage, domain }: Services): Promise<string> =>
   db.transaction(async (tx) => {
-    const id = await saveNewArtifact(tx, domain.id, stored);
+    const id = await saveNewArtifact(tx, storage, domain.id, stored);
     if (id === undefined) throw refuse(artifactExists(stored.checksums.sha256));
     return id;
   });

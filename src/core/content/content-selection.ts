@@ -15,8 +15,8 @@ export const anyOf = (selections: readonly ContentSelection[]): ContentSelection
   selections.length === 0 ? noContent : join([...selections], ' union ');
 
 /**
- * Renews `last_seen` of the selected content, so that orphan cleanup spares it; what was seen within the last five minutes is
- * not written again. Locks in the order of ids.
+ * Renews `last_seen` of content that is held by other means, so that orphan cleanup spares it for a while once it is not; what was seen
+ * within the last five minutes is not written again. Locks in the order of ids.
  */
 export async function touchContent(tx: Queryable, selection: ContentSelection): Promise<void> {
   await tx.execute(sql`
@@ -24,4 +24,22 @@ export async function touchContent(tx: Queryable, selection: ContentSelection): 
       select c.id from content c where c.id in (${selection}) and c.last_seen < now() - interval '5 minutes'
       order by c.id for no key update)
     update content c set last_seen = now() from stale where c.id = stale.id`);
+}
+
+/**
+ * Two common table expressions, to follow others: `seen(id, artifact_id)` are those of the selected units that are there and stay there while
+ * what finds them goes on, if that is a task: orphan cleanup spares them (docs/adr/015). Who looks for content in order to rely on it looks
+ * here, in one statement: a unit that was found by one and touched by another statement may have gone in between. Locks in the order
+ * of ids.
+ */
+export const seenContent = (selection: ContentSelection): Sql => sql`
+  seen_rows as materialized (
+    select c.id from content c where c.id in (${selection}) order by c.id for no key update),
+  seen as (
+    update content c set last_seen = now() from seen_rows s where c.id = s.id returning c.id, c.artifact_id)`;
+
+/** Those of the ids whose content is there: see `seenContent`. */
+export async function seeContent(tx: Queryable, ids: readonly string[]): Promise<string[]> {
+  const rows = await tx.query<{ id: string }>(sql`with ${seenContent(contentIds(ids))} select id from seen`);
+  return rows.map(({ id }) => id);
 }

@@ -1,6 +1,7 @@
 import { v7 } from 'uuid';
 import type { Queryable } from '../../db/database.ts';
 import { empty, join, raw, type Sql, sql } from '../../db/sql.ts';
+import { seeContent } from './content-selection.ts';
 
 /** A content type's table, as far as saving needs it. Names and types are the code's own. */
 export interface ContentTable<Column extends string> {
@@ -19,7 +20,8 @@ export type ContentRow<Column extends string> = Readonly<Record<Column, unknown>
 
 /**
  * Saves units of one type, by one statement for all, and answers their ids in the order of `rows`. Units that are there already,
- * or that another transaction saves at the same time, are found by their key and left as they are. Keys must differ among rows.
+ * or that another transaction saves at the same time, are found by their key and left as they are, except that orphan cleanup spares
+ * them from now on. Keys must differ among rows.
  */
 export async function saveContent<Column extends string>(
   tx: Queryable,
@@ -27,20 +29,40 @@ export async function saveContent<Column extends string>(
   table: ContentTable<Column>,
   rows: readonly ContentRow<Column>[],
 ): Promise<string[]> {
-  if (rows.length === 0) return [];
+  const saved = new Array<string | undefined>(rows.length).fill(undefined);
+  // More than once only where an orphan cleanup removes units between their being found and their being held.
+  for (let left = rows.map((_, index) => index); left.length > 0; left = left.filter((index) => saved[index] === undefined)) {
+    const ids = await saveOnce(
+      tx,
+      domainId,
+      table,
+      left.map((index) => rows[index] as ContentRow<Column>),
+    );
+    for (const [position, index] of left.entries()) saved[index] = ids[position];
+  }
+  return saved as string[];
+}
+
+/** As `saveContent`; undefined for units that were there, and went. */
+async function saveOnce<Column extends string>(
+  tx: Queryable,
+  domainId: string,
+  table: ContentTable<Column>,
+  rows: readonly ContentRow<Column>[],
+): Promise<(string | undefined)[]> {
   const own = rows.map(() => v7());
   const lost = await insertUnknown(tx, domainId, table, rows, own);
   const found = await findContent(tx, domainId, table, rows);
-  const saved = found.map((id, index) => {
-    if (id === undefined) throw new Error(`a unit of ${table.pulp_type} went while it was saved: ${keyText(table, rows[index])}`);
-    return id;
-  });
+  const made = new Set(own);
+  const known = found.filter((id): id is string => id !== undefined && !made.has(id));
   // Another transaction was faster with some: their content rows, which only this transaction sees, have no detail row.
   if (lost > 0) {
-    const kept = new Set(saved);
+    const kept = new Set(found);
     await tx.execute(sql`delete from content where id = any(${own.filter((id) => !kept.has(id))}::uuid[])`);
   }
-  return saved;
+  if (known.length === 0) return found;
+  const held = new Set(await seeContent(tx, known));
+  return found.map((id) => (id !== undefined && (made.has(id) || held.has(id)) ? id : undefined));
 }
 
 /** The ids of the units with these keys, in the order of `rows`; undefined where there is none. */
@@ -102,8 +124,3 @@ const sameKey = <Column extends string>(table: ContentTable<Column>, domainId: s
   const keys = table.key.map((column) => raw(`t."${column}" = g."${column}"`));
   return join(table.domain ? [sql`t.domain_id = ${domainId}::uuid`, ...keys] : keys, ' and ');
 };
-
-const keyText = <Column extends string>(
-  table: ContentTable<Column>,
-  row: Readonly<Record<Column, unknown>> | undefined,
-): string => table.key.map((column) => String(row?.[column])).join(', ');

@@ -103,7 +103,7 @@ function mismatch(segments: readonly Segment[], size: number): string {
 async function complete(uploadId: string, file: StoredFile, { services, task }: TaskContext): Promise<string> {
   const { artifactId, released } = await services.db.transaction(async (tx) => {
     await assertFence(tx, task);
-    const id = await saveNewArtifact(tx, task.domain_id, file);
+    const id = await saveNewArtifact(tx, services.storage, task.domain_id, file);
     if (id === undefined) throw new UploadCommitError(artifactExists(file.checksums.sha256));
     const completed = await tx.execute(sql`
       update upload set completed = clock_timestamp(), pulp_last_updated = clock_timestamp(), artifact_id = ${id}::uuid

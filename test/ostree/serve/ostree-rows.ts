@@ -154,6 +154,7 @@ export class OstreeRows {
     await storage.putSmall(files.map(([sha256, body]) => ({ key: artifactKey(sha256), body })));
     return saveArtifacts(
       db,
+      storage,
       domain.id,
       files.map(([sha256, body]) => ({ size: body.length, checksums: { sha256 } })),
     );

@@ -1,7 +1,7 @@
-import { type ContentSelection, contentIds, touchContent } from '../../../core/plugin-api.ts';
+import { type ContentSelection, findArtifacts, seenContent } from '../../../core/plugin-api.ts';
 import type { Database } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
-import type { Digest } from '../../../lib/digest.ts';
+import { algorithmOf, type Digest, hexOf } from '../../../lib/digest.ts';
 import { DOCKER_MANIFEST_LIST, OCI_INDEX } from '../oci/media-types.ts';
 import { blobsBelow, configsBelow, manifestsBelow } from './closure.ts';
 
@@ -63,39 +63,34 @@ export async function namesSeen(
   return { names: new Set(rows.map((row) => row.name)), upstream: rows[0]?.upstream === true };
 }
 
-/** The known ones of these blobs; orphan cleanup spares them for a while. */
+/** The known ones of these blobs; orphan cleanup spares them, and their bytes, while this task goes on. */
 export async function findBlobs(
   db: Database,
   domainId: string,
   digests: readonly Digest[],
 ): Promise<ReadonlyMap<Digest, KnownBlob>> {
-  const rows = await db.query<{
-    digest: Digest;
-    id: string | null;
-    artifact_id: string | null;
-    file: string | null;
-    linked: boolean;
-  }>(sql`
-    select k.digest, b.id, coalesce(own.id, same.id) as artifact_id, coalesce(own.file, same.file) as file, own.id is not null as linked
-    from unnest(${digests}::text[]) as k(digest)
-    left join container_blob b on b.domain_id = ${domainId}::uuid and b.digest = k.digest
-    left join content c on c.id = b.id
-    left join artifact own on own.id = c.artifact_id
-    left join artifact same on same.domain_id = ${domainId}::uuid and same.sha256 = substr(k.digest, 8) and k.digest like 'sha256:%'
-    where b.id is not null or same.id is not null`);
-  await touch(
-    db,
-    rows.flatMap((row) => (row.id === null ? [] : [row.id])),
+  const rows = await db.query<{ digest: Digest; id: string; artifact_id: string | null; file: string | null }>(sql`
+    with ${seenContent(sql`
+      select b.id from container_blob b where b.domain_id = ${domainId}::uuid and b.digest = any(${digests}::text[])`)}
+    select b.digest, b.id, a.id as artifact_id, a.file
+    from seen s join container_blob b on b.id = s.id left join artifact a on a.id = s.artifact_id`);
+  const known = new Map<Digest, KnownBlob>(
+    rows.map(({ digest, id, artifact_id, file }) => {
+      const artifact = artifact_id === null || file === null ? null : { id: artifact_id, file };
+      return [digest, { id, artifact, linked: artifact !== null }];
+    }),
   );
-  return new Map(
-    rows.map(({ digest, id, artifact_id, file, linked }) => [
-      digest,
-      { id, artifact: artifact_id === null || file === null ? null : { id: artifact_id, file }, linked },
-    ]),
-  );
+  // Another kind of content, or an upload, may have brought the same bytes.
+  const unstored = digests.filter((digest) => !known.get(digest)?.artifact && algorithmOf(digest) === 'sha256');
+  if (unstored.length === 0) return known;
+  for (const { id, sha256, file } of await findArtifacts(db, domainId, unstored.map(hexOf))) {
+    const digest = `sha256:${sha256}` as Digest;
+    known.set(digest, { id: known.get(digest)?.id ?? null, artifact: { id, file }, linked: false });
+  }
+  return known;
 }
 
-/** The known ones of these manifests; orphan cleanup spares them for a while. */
+/** The known ones of these manifests; orphan cleanup spares them while this task goes on. */
 export async function findManifests(
   db: Database,
   domainId: string,
@@ -109,23 +104,17 @@ export async function findManifests(
     media_type: string;
     body: Buffer | null;
   }>(sql`
+    with ${seenContent(sql`
+      select m.id from container_manifest m where m.domain_id = ${domainId}::uuid and m.digest = any(${digests}::text[])`)}
     select m.digest, m.id, m.is_bootable, m.is_flatpak, m.media_type,
       case when m.media_type in (${OCI_INDEX}, ${DOCKER_MANIFEST_LIST}) then m.data end as body
-    from container_manifest m where m.domain_id = ${domainId}::uuid and m.digest = any(${digests}::text[])`);
-  await touch(
-    db,
-    rows.map((row) => row.id),
-  );
+    from seen join container_manifest m on m.id = seen.id`);
   return new Map(
     rows.map(({ digest, id, is_bootable, is_flatpak, media_type, body }) => [
       digest,
       { id, is_bootable, is_flatpak, index: body && { body, mediaType: media_type } },
     ]),
   );
-}
-
-async function touch(db: Database, ids: readonly string[]): Promise<void> {
-  if (ids.length > 0) await touchContent(db, contentIds(ids));
 }
 
 /** The digests of all manifests among and below the given units. */

@@ -1,6 +1,7 @@
 import { linkArtifacts, saveArtifacts, saveContent } from '../../../core/plugin-api.ts';
-import type { Database, Queryable } from '../../../db/database.ts';
+import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
+import type { Services } from '../../../kit/services.ts';
 import type { Digest } from '../../../lib/digest.ts';
 import { BLOBS, MANIFESTS, SIGNATURES, TAGS } from './content-tables.ts';
 import type { DeclaredBlob, DeclaredContent, DeclaredManifest, DeclaredSignature, DeclaredTag } from './declared-content.ts';
@@ -10,15 +11,15 @@ const isStored = (blob: DeclaredBlob): boolean => blob.file !== undefined || blo
 
 /** Writes declared content in batches, each one transaction with one statement a table, and keeps the ids that later batches refer to. */
 export class ContentSaver {
-  readonly #db: Database;
+  readonly #services: Pick<Services, 'db' | 'storage'>;
   readonly #domainId: string;
   readonly #remoteId: string;
   readonly #blobs = new Map<Digest, string>();
   readonly #manifests = new Map<Digest, string>();
   readonly #roots = new Set<string>();
 
-  constructor(db: Database, domainId: string, remoteId: string) {
-    this.#db = db;
+  constructor(services: Pick<Services, 'db' | 'storage'>, domainId: string, remoteId: string) {
+    this.#services = services;
     this.#domainId = domainId;
     this.#remoteId = remoteId;
   }
@@ -37,7 +38,7 @@ export class ContentSaver {
   async save(batch: readonly DeclaredContent[]): Promise<void> {
     const of = <Kind extends DeclaredContent['kind']>(kind: Kind) =>
       batch.filter((item): item is Extract<DeclaredContent, { kind: Kind }> => item.kind === kind);
-    await this.#db.transaction(async (tx) => {
+    await this.#services.db.transaction(async (tx) => {
       await this.#saveBlobs(tx, of('blob'));
       await this.#saveManifests(tx, of('manifest'));
       await this.#saveTags(tx, of('tag'));
@@ -54,6 +55,7 @@ export class ContentSaver {
     const unique = [...blobs.values()];
     const artifacts = await saveArtifacts(
       tx,
+      this.#services.storage,
       this.#domainId,
       unique.flatMap((blob) => blob.file ?? []),
     );

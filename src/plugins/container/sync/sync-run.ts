@@ -67,7 +67,7 @@ export class SyncRun {
     const { services } = context;
     const domainId = context.task.domain_id;
     this.#options = options;
-    this.#saver = new ContentSaver(services.db, domainId, remote.id);
+    this.#saver = new ContentSaver(services, domainId, remote.id);
     this.#declared = new DeclaredQueue(this.#saver, this.#held, (error) => stop.abort(error));
     const common = { registry, domainId, declared: this.#declared, held: this.#held, signal };
     this.#blobs = new BlobFetcher({ ...common, services, progress: downloads });

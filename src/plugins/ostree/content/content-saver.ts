@@ -1,6 +1,7 @@
 import { linkArtifacts, type StoredFile, saveArtifacts, saveContent } from '../../../core/plugin-api.ts';
-import type { Database, Queryable } from '../../../db/database.ts';
+import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
+import type { Services } from '../../../kit/services.ts';
 import type { Checksum } from '../format/checksum.ts';
 import { COMMITS, OBJECTS, REFS } from './content-tables.ts';
 import type { UnitType } from './known-objects.ts';
@@ -29,22 +30,22 @@ const BATCH_LINKS = 50_000;
 
 /** Writes units in batches, each one transaction with one statement a table. */
 export class ContentSaver {
-  readonly #db: Database;
+  readonly #services: Pick<Services, 'db' | 'storage'>;
   readonly #domainId: string;
   readonly #remoteId: string | undefined;
 
   /** `remoteId`: the remote that has them, if they come from one. */
-  constructor(db: Database, domainId: string, remoteId?: string) {
-    this.#db = db;
+  constructor(services: Pick<Services, 'db' | 'storage'>, domainId: string, remoteId?: string) {
+    this.#services = services;
     this.#domainId = domainId;
     this.#remoteId = remoteId;
   }
 
   /** Saves objects, all or none, and gives those that are there without their bytes the file that they have now. Answers their ids in this order; they must differ. */
   objects(declared: readonly DeclaredObject[]): Promise<string[]> {
-    return this.#db.transaction(async (tx) => {
+    return this.#services.db.transaction(async (tx) => {
       const files = declared.flatMap(({ file }) => file ?? []);
-      const artifacts = await saveArtifacts(tx, this.#domainId, files);
+      const artifacts = await saveArtifacts(tx, this.#services.storage, this.#domainId, files);
       const rows = declared.map(({ checksum, typ, file }) => ({
         checksum,
         typ,
@@ -84,9 +85,9 @@ export class ContentSaver {
   }
 
   #commitBatch(batch: readonly DeclaredCommit[]): Promise<string[]> {
-    return this.#db.transaction(async (tx) => {
+    return this.#services.db.transaction(async (tx) => {
       const files = batch.map(({ file }) => file);
-      const artifacts = await saveArtifacts(tx, this.#domainId, files);
+      const artifacts = await saveArtifacts(tx, this.#services.storage, this.#domainId, files);
       const rows = batch.map(({ checksum, timestamp, version, file }) => {
         const artifact_id = artifactOf(artifacts, file);
         return { checksum, parent_commit_id: null, timestamp, version: version ?? null, artifact_id };
@@ -107,7 +108,7 @@ export class ContentSaver {
 
   /** Notes that the remote has these objects, which are saved. */
   rememberObjects(ids: readonly string[]): Promise<void> {
-    return this.#rememberSource(this.#db, ids);
+    return this.#rememberSource(this.#services.db, ids);
   }
 
   /**
@@ -116,12 +117,12 @@ export class ContentSaver {
    */
   async remember(commits: readonly string[]): Promise<void> {
     if (this.#remoteId === undefined || commits.length === 0) return;
-    const fresh = await this.#db.query<{ id: string }>(sql`
+    const fresh = await this.#services.db.query<{ id: string }>(sql`
       select k.id from unnest(${commits}::uuid[]) as k(id)
       where not exists (select from remote_content rc where rc.content_id = k.id and rc.remote_id = ${this.#remoteId}::uuid)`);
     if (fresh.length === 0) return;
     const ids = fresh.map(({ id }) => id);
-    await this.#db.execute(sql`
+    await this.#services.db.execute(sql`
       insert into remote_content (content_id, remote_id)
       select u.id, ${this.#remoteId}::uuid from (
         select id from unnest(${ids}::uuid[]) as k(id) union
@@ -132,7 +133,7 @@ export class ContentSaver {
   /** Notes the parents of commits that are saved. */
   async parents(links: readonly { readonly commit: string; readonly parent: string }[]): Promise<void> {
     if (links.length === 0) return;
-    await this.#db.execute(sql`
+    await this.#services.db.execute(sql`
       update ostree_commit k set parent_commit_id = t.parent
       from unnest(${links.map(({ commit }) => commit)}::uuid[], ${links.map(({ parent }) => parent)}::uuid[]) as t(id, parent)
       where k.id = t.id and k.parent_commit_id is null`);
@@ -140,9 +141,10 @@ export class ContentSaver {
 
   /** Saves refs; `file` holds the checksum of the commit, as `refs/heads/<name>` does. */
   refs(refs: readonly { readonly name: string; readonly commit: string; readonly file: StoredFile }[]): Promise<string[]> {
-    return this.#db.transaction(async (tx) => {
+    return this.#services.db.transaction(async (tx) => {
       const artifacts = await saveArtifacts(
         tx,
+        this.#services.storage,
         this.#domainId,
         refs.map(({ file }) => file),
       );

@@ -1,5 +1,6 @@
 import { type StoredFile, saveArtifacts, saveContent } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
+import type { Storage } from '../../../storage/storage.ts';
 import { CONFIGS, CONTENTS, SUMMARIES } from './content-tables.ts';
 
 /** A stored file that is a unit of its own: `config`, `summary`, or any other path. */
@@ -9,10 +10,16 @@ export interface RepositoryFile {
 }
 
 /** Saves files as units of the type that their path makes them, by one statement a table. Answers ids in the order of `files`; paths with their bytes must differ. */
-export async function saveFiles(tx: Queryable, domainId: string, files: readonly RepositoryFile[]): Promise<string[]> {
+export async function saveFiles(
+  tx: Queryable,
+  storage: Storage,
+  domainId: string,
+  files: readonly RepositoryFile[],
+): Promise<string[]> {
   if (files.length === 0) return [];
   const artifacts = await saveArtifacts(
     tx,
+    storage,
     domainId,
     files.map(({ file }) => file),
   );

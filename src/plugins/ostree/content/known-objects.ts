@@ -1,4 +1,4 @@
-import { contentIds, touchContent } from '../../../core/plugin-api.ts';
+import { seenContent } from '../../../core/plugin-api.ts';
 import type { Database } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Checksum } from '../format/checksum.ts';
@@ -32,46 +32,48 @@ export interface KnownFile {
   readonly file: string | null;
 }
 
-/** The known ones of these objects; orphan cleanup spares them for a while. */
+/** The known ones of these objects; orphan cleanup spares them while this task goes on. */
 export async function findObjects(
   db: Database,
   domainId: string,
   keys: readonly ObjectKey[],
 ): Promise<ReadonlyMap<ObjectKey, KnownObject>> {
   const rows = await db.query<KnownObject & { readonly checksum: Checksum; readonly typ: UnitType }>(sql`
-    select o.id, o.checksum, o.typ, a.file
-    from unnest(${keys.map(checksumOfKey)}::text[], ${keys.map(typeOfKey)}::smallint[]) as k(checksum, typ)
-    -- With a limit it is a look-up a key; as a join it is planned by statistics, and those of a table that is being filled are wrong.
-    cross join lateral (
-      select o.* from ostree_object o
-      where o.domain_id = ${domainId}::uuid and o.checksum = k.checksum and o.typ = k.typ limit 1) o
-    cross join lateral (select c.artifact_id from content c where c.id = o.id limit 1) c
+    with known as materialized (
+      select o.id, o.checksum, o.typ
+      from unnest(${keys.map(checksumOfKey)}::text[], ${keys.map(typeOfKey)}::smallint[]) as k(checksum, typ)
+      -- With a limit it is a look-up a key; as a join it is planned by statistics, and those of a table that is being filled are wrong.
+      cross join lateral (
+        select o.* from ostree_object o
+        where o.domain_id = ${domainId}::uuid and o.checksum = k.checksum and o.typ = k.typ limit 1) o),
+    ${seenContent(sql`select id from known`)}
+    select k.id, k.checksum, k.typ, a.file from known k join seen c on c.id = k.id
     left join lateral (select a.file from artifact a where a.id = c.artifact_id limit 1) a on true`);
-  await touch(db, rows);
   return new Map(rows.map(({ id, file, checksum, typ }) => [objectKey(checksum, typ), { id, file }]));
 }
 
-/** The known ones of these commits; orphan cleanup spares them for a while. */
+/** The known ones of these commits; orphan cleanup spares them while this task goes on. */
 export async function findCommits(
   db: Database,
   domainId: string,
   checksums: readonly Checksum[],
 ): Promise<ReadonlyMap<Checksum, KnownCommit>> {
   const rows = await db.query<KnownCommit & { readonly checksum: Checksum }>(sql`
+    with ${seenContent(sql`
+      select k.id from ostree_commit k where k.domain_id = ${domainId}::uuid and k.checksum = any(${checksums}::text[])`)}
     select k.id, k.checksum, a.file
-    from ostree_commit k join content c on c.id = k.id left join artifact a on a.id = c.artifact_id
-    where k.domain_id = ${domainId}::uuid and k.checksum = any(${checksums}::text[])`);
-  await touch(db, rows);
+    from seen c join ostree_commit k on k.id = c.id left join artifact a on a.id = c.artifact_id`);
   return new Map(rows.map(({ id, file, checksum }) => [checksum, { id, file }]));
 }
 
-/** The known file with this path and sha256; orphan cleanup spares it for a while. */
+/** The known file with this path and sha256; orphan cleanup spares it while this task goes on. */
 export async function findFile(db: Database, domainId: string, path: string, sha256: Checksum): Promise<KnownFile | undefined> {
-  const rows = await db.query<KnownFile>(sql`
-    select t.id, a.file from ostree_content t join content c on c.id = t.id join artifact a on a.id = c.artifact_id
-    where t.domain_id = ${domainId}::uuid and t.relative_path = ${path} and t.digest = ${sha256} and a.sha256 = ${sha256}`);
-  await touch(db, rows);
-  return rows[0];
+  const [known] = await db.query<KnownFile>(sql`
+    with ${seenContent(sql`
+      select t.id from ostree_content t
+      where t.domain_id = ${domainId}::uuid and t.relative_path = ${path} and t.digest = ${sha256}`)}
+    select c.id, a.file from seen c join artifact a on a.id = c.artifact_id where a.sha256 = ${sha256}`);
+  return known;
 }
 
 /** The objects of these commits whose bytes are not here: all that are stored whatever the policy, and files where `files` is set. */
@@ -87,7 +89,3 @@ export const findMissing = (
     cross join lateral (select c.id from content c where c.id = u.id and c.artifact_id is null limit 1) c
     cross join lateral (select o.checksum, o.typ from ostree_object o where o.id = c.id limit 1) o
     where o.typ <> 1 or ${files}`);
-
-async function touch(db: Database, rows: readonly { readonly id: string }[]): Promise<void> {
-  if (rows.length > 0) await touchContent(db, contentIds(rows.map(({ id }) => id)));
-}

@@ -38,7 +38,7 @@ export async function publishOstreeVersion(
   const stored = await Promise.all(
     [...made.write].map(async ([relative_path, bytes]) => ({ relative_path, file: await storeBytes(bytes, services) })),
   );
-  const written = await services.db.transaction((tx) => saveFiles(tx, task.domain_id, stored));
+  const written = await services.db.transaction((tx) => saveFiles(tx, services.storage, task.domain_id, stored));
   const present = new Set([...made.keep, ...written]);
   const drop = made.drop.filter((id) => !present.has(id));
   const whole = withUnits(change, [...present], drop);

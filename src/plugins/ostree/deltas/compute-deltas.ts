@@ -73,7 +73,7 @@ export async function computeDeltas(
     else wanted.push(delta);
   }
   const made = await makeDeltas(context, wanted);
-  return [...kept, ...(await services.db.transaction((tx) => saveFiles(tx, task.domain_id, made)))];
+  return [...kept, ...(await services.db.transaction((tx) => saveFiles(tx, services.storage, task.domain_id, made)))];
 }
 
 async function superblocksAmong(

@@ -114,7 +114,7 @@ async function readTar(source: ImportSource, kind: ImportKind, context: TaskCont
     const files = await importFiles({ tar, config, refs, commits, ...source, replacesConfig: kind.replacesConfig }, context);
     const wanted = (await computesDeltas(services.db, source.repository_id)) ? deltasTo(refs, commits.parents) : [];
     const deltas = await computeDeltas(context, source.repository_id, wanted, files.units);
-    const savedRefs = await saveRefs(new ContentSaver(services.db, context.task.domain_id), refs, commits.ids, services);
+    const savedRefs = await saveRefs(new ContentSaver(services, context.task.domain_id), refs, commits.ids, services);
     return {
       units: [...savedRefs, ...files.units, ...deltas],
       commits: [...commits.ids.values(), ...commits.before],
@@ -127,7 +127,10 @@ async function readTar(source: ImportSource, kind: ImportKind, context: TaskCont
 
 /** Key of the stored tar. */
 async function findTar({ artifact_id }: ImportSource, { services: { db } }: TaskContext): Promise<string> {
-  const [found] = await db.query<{ file: string }>(sql`select file from artifact where id = ${artifact_id}::uuid`);
+  // Orphan cleanup spares it while this task goes on.
+  const [found] = await db.query<{ file: string }>(
+    sql`update artifact set last_seen = now() where id = ${artifact_id}::uuid returning file`,
+  );
   if (!found) throw new Error('the artifact was deleted before its import began');
   return found.file;
 }

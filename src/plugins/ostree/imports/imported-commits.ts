@@ -1,3 +1,4 @@
+import { seenContent } from '../../../core/plugin-api.ts';
 import { sql } from '../../../db/sql.ts';
 import type { TaskContext } from '../../../kit/define-task.ts';
 import { ContentSaver, type DeclaredCommit } from '../content/content-saver.ts';
@@ -41,7 +42,7 @@ export async function importCommitsOf(
     const parent = above && (ids.get(above) ?? before.get(above));
     return parent === undefined ? [] : [{ commit: ids.get(checksum) as string, parent }];
   });
-  await new ContentSaver(context.services.db, context.task.domain_id).parents(links);
+  await new ContentSaver(context.services, context.task.domain_id).parents(links);
   return {
     ids,
     parents: new Map([...commits].map(([checksum, { parent }]) => [checksum, parent])),
@@ -101,8 +102,9 @@ async function withAncestors(commits: readonly string[], { services: { db } }: T
   const rows = await db.query<{ id: string }>(sql`
     with recursive line as (
       select k.id, k.parent_commit_id from ostree_commit k where k.id = any(${commits}::uuid[])
-      union select k.id, k.parent_commit_id from line join ostree_commit k on k.id = line.parent_commit_id)
-    select id from line`);
+      union select k.id, k.parent_commit_id from line join ostree_commit k on k.id = line.parent_commit_id),
+    ${seenContent(sql`select id from line`)}
+    select id from seen`);
   return rows.map(({ id }) => id);
 }
 
@@ -129,5 +131,5 @@ async function saveCommits(
       yield { checksum, timestamp, version, file, objects: fetcher.idsBelow(roots[index] as readonly number[]) };
     }
   };
-  return new ContentSaver(services.db, task.domain_id).commits(declared());
+  return new ContentSaver(services, task.domain_id).commits(declared());
 }

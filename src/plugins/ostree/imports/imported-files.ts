@@ -50,7 +50,7 @@ export async function importFiles(options: ImportFilesOptions, context: TaskCont
     await add(path, bytes);
   }
   const { known, fetched } = await importDeltas(tar, commits, context);
-  const saved = await services.db.transaction((tx) => saveFiles(tx, task.domain_id, [...files, ...fetched]));
+  const saved = await services.db.transaction((tx) => saveFiles(tx, services.storage, task.domain_id, [...files, ...fetched]));
   return { units: [...known, ...saved], summary: await signedSummary(tar) };
 }
 

@@ -61,7 +61,7 @@ export class ObjectFetcher {
     this.#lookup = batchedLookup((keys) => findObjects(services.db, domainId, keys));
     this.#work = new WorkList(OBJECTS_AT_ONCE, (object) => this.#take(object));
     this.#graph = new ObjectGraph((object) => this.#work.push(object));
-    const saver = new ContentSaver(services.db, domainId, remoteId);
+    const saver = new ContentSaver(services, domainId, remoteId);
     const onSaved = (object: number, id: string): void => this.#graph.saved(object, id);
     this.#queue = new ObjectQueue(saver, this.#held, onSaved, (error) => stop.abort(error));
   }

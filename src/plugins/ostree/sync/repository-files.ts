@@ -43,7 +43,7 @@ export async function syncFiles(options: RepositoryFilesOptions): Promise<string
   await files.add('config', upstream.configBytes);
   await files.signatures();
   await files.deltas();
-  const saved = await services.db.transaction((tx) => saveFiles(tx, task.domain_id, files.fetched));
+  const saved = await services.db.transaction((tx) => saveFiles(tx, services.storage, task.domain_id, files.fetched));
   return [...files.kept, ...saved];
 }
 

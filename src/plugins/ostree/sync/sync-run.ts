@@ -42,7 +42,7 @@ export class SyncRun {
     const { context, remote } = options;
     this.#options = options;
     this.#signal = AbortSignal.any([context.signal, this.#stop.signal]);
-    this.#saver = new ContentSaver(context.services.db, context.task.domain_id, remote.id);
+    this.#saver = new ContentSaver(context.services, context.task.domain_id, remote.id);
   }
 
   /** Throws the first error; what was fetched before it is saved. */
