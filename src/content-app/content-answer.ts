@@ -93,8 +93,14 @@ export class ContentAnswers {
     return false;
   }
 
-  close(): Promise<void> {
-    return this.#onDemand.close();
+  /** Starts to hear of files that turn out damaged. */
+  start(): Promise<void> {
+    return this.#files.start();
+  }
+
+  async close(): Promise<void> {
+    await this.#onDemand.close();
+    await this.#files.close();
   }
 
   /** The file with the headers that depend on who asks, in Pulp's words where Pulp has them. */

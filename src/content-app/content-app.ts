@@ -42,12 +42,14 @@ async function openContentApp(services: Services): Promise<ContentApp> {
   const handlers = services.catalog.plugins.flatMap((plugin) => (plugin.content ? [plugin.content] : []));
   const distributions = new ServedDistributions(services);
   await distributions.start();
+  const answers = new ContentAnswers(services);
+  await answers.start();
   return {
     services,
     distributions,
     guards: await ContentGuards.open(services),
     users: { authenticator: authenticator(services), db: services.db },
-    answers: new ContentAnswers(services),
+    answers,
     contents: new Map(handlers.map((handler) => [handler.pulp_type, new KnownContent(handler.open(services), keeps)])),
   };
 }

@@ -29,6 +29,10 @@ import { purgeTasks } from './tasks/purge.ts';
 import { task } from './tasks/resource.ts';
 import { taskSchedule } from './tasks/schedule-resource.ts';
 import { taskGroup } from './tasks/task-group-resource.ts';
+import { upkeepOperations } from './upkeep/operations.ts';
+import { orphanCleanup } from './upkeep/orphan-cleanup.ts';
+import { reclaimSpace } from './upkeep/reclaim-space.ts';
+import { repairAll, repairVersion } from './upkeep/repair-tasks.ts';
 import { commitUpload } from './uploads/commit-upload.ts';
 import { upload } from './uploads/upload-resource.ts';
 import { apiToken, apiTokenScopes } from './users/api-token-resource.ts';
@@ -73,7 +77,7 @@ export const corePlugin = definePlugin({
   ],
   roles: { ...otherRoles, ...auditRoles },
   scopes: apiTokenScopes,
-  tasks: [...generalTasks, commitUpload, deleteVersion, purgeTasks],
+  tasks: [...generalTasks, commitUpload, deleteVersion, orphanCleanup, purgeTasks, reclaimSpace, repairAll, repairVersion],
   signingClasses: [asciiArmoredDetached],
-  operations: [...statusOperations, ...docsOperations, ...loginOperations],
+  operations: [...statusOperations, ...docsOperations, ...loginOperations, ...upkeepOperations],
 });

@@ -6,6 +6,8 @@ import type { Condition, Scope } from './policy.ts';
 import type { FastPath, RegisterRoutes } from './routes.ts';
 import type { Services } from './services.ts';
 import type { SigningClass } from './signing-class.ts';
+import type { UnitFiles } from './unit-files.ts';
+import type { UnitTable } from './unit-table.ts';
 
 /** A plugin in one declaration: its table of contents. */
 export interface Plugin {
@@ -25,6 +27,10 @@ export interface Plugin {
   readonly roles?: Readonly<Record<string, BuiltInRole>>;
   /** Kinds of signing services beside that of core. */
   readonly signingClasses?: readonly SigningClass[];
+  /** Its types of content, as upkeep needs them: each before those that its units need. */
+  readonly units?: readonly UnitTable[];
+  /** Gets the stored files of its units again, for repairs. */
+  readonly files?: (services: Services) => UnitFiles;
   /** Operations that are no resource: status, docs. */
   readonly operations?: readonly Operation[];
   /** Routes outside the REST API: the Registry API. */

@@ -32,19 +32,23 @@ export interface FileHeaders {
   readonly others: Readonly<Record<string, string>>;
 }
 
-/** Content whose bytes are stored, or can be had from a remote. */
-export interface ContentFile {
-  readonly content_id: string;
-  /** The repository it is served from: its own remote is asked first. */
-  readonly repository_id: string;
+/** A file as a remote can be asked for it. */
+export interface WantedFile {
   /** For messages and for whoever saves it: a digest, or the last part of its path. */
   readonly name: string;
-  /** Undefined while the bytes are only known. */
-  readonly stored: StoredBytes | undefined;
   /** Bytes; null where nobody has said. */
   readonly size: number | null;
   /** Checksums that are right once the fetched body has ended well: they need no computing. */
   readonly proven: Readonly<Partial<Record<ChecksumName, string>>>;
   readonly fetchFrom: FetchFrom;
+}
+
+/** Content whose bytes are stored, or can be had from a remote. */
+export interface ContentFile extends WantedFile {
+  readonly content_id: string;
+  /** The repository it is served from: its own remote is asked first. */
+  readonly repository_id: string;
+  /** Undefined while the bytes are only known. */
+  readonly stored: StoredBytes | undefined;
   readonly headers: FileHeaders;
 }

@@ -31,17 +31,37 @@ export interface StoredFilesOptions {
   readonly memory: number;
 }
 
+/** NOTIFY channel that says that a file turned out damaged; the payload is its key. */
+export const DAMAGE_CHANNEL = 'deckle_damage';
+
 /** Answers requests with files of the storage. */
 export class StoredFiles {
-  readonly #services: Pick<Services, 'storage' | 'log'>;
+  readonly #services: Pick<Services, 'db' | 'storage' | 'log'>;
+  #stop: (() => Promise<void>) | undefined;
   readonly #refusal: Refusal;
   readonly #bodies: LRUCache<string, Buffer> | undefined;
 
-  constructor(services: Pick<Services, 'storage' | 'config' | 'log'>, { rangeRefusal, memory }: StoredFilesOptions) {
+  constructor(services: Pick<Services, 'db' | 'storage' | 'config' | 'log'>, { rangeRefusal, memory }: StoredFilesOptions) {
     this.#services = services;
     this.#refusal = rangeRefusal;
     if (!services.config.PULP_CACHE_ENABLED) return;
     this.#bodies = new LRUCache({ maxSize: memory, sizeCalculation: (body) => body.byteLength + ENTRY_BYTES });
+  }
+
+  /** Starts to forget bytes of files that turn out damaged, in whatever process. While that cannot be heard of, nothing older is kept. */
+  async start(): Promise<void> {
+    const bodies = this.#bodies;
+    if (!bodies) return;
+    const { db } = this.#services;
+    this.#stop = await db.listen(
+      DAMAGE_CHANNEL,
+      (key) => bodies.delete(key),
+      () => bodies.clear(),
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.#stop?.();
   }
 
   /** Forgets the bytes, for the next request to read them again. */

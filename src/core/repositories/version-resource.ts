@@ -1,7 +1,7 @@
 import { sql } from '../../db/sql.ts';
 import type { ApiRequest } from '../../kit/api.ts';
 import { ASYNC_RESPONSE } from '../../kit/components.ts';
-import type { Field, Resource, Row } from '../../kit/define-resource.ts';
+import type { Action, Field, Resource, Row } from '../../kit/define-resource.ts';
 import { NotFoundError, RequestRefusedError } from '../../kit/errors.ts';
 import { conditionFilter, type Filter, listFilter, NUMBER_LOOKUPS, TIME_LOOKUPS } from '../../kit/filters.ts';
 import { prnType, snakeCase } from '../../kit/names.ts';
@@ -10,6 +10,8 @@ import { timeFields } from '../../kit/serialize.ts';
 import type { Services } from '../../kit/services.ts';
 import { described } from '../../kit/wire.ts';
 import { contentIds } from '../content/content-filters.ts';
+import { repairVersion } from '../upkeep/repair-tasks.ts';
+import { VERIFY_CHECKSUMS } from '../upkeep/verify-checksums.ts';
 import { deleteVersion } from './delete-version.ts';
 import { type VersionResponse, type VersionRow, versionColumns, versionFields, versionTables } from './version-response.ts';
 
@@ -100,7 +102,46 @@ export const repositoryVersions: Resource = {
 
 const NUMBER = /^\d{1,9}$/;
 
-/** The versions of a kind of repository, nested below it. `deletePermission` names the right where it does not follow the rule. */
+const repairAction = (lock: (repositoryId: string) => string): Action => ({
+  method: 'post',
+  summary: 'Check the stored files of a version, and fetch again those that are missing or damaged',
+  body: { component: 'Repair', fields: VERIFY_CHECKSUMS },
+  responses: [{ status: 202, component: ASYNC_RESPONSE }],
+  async run({ request, row, body }) {
+    const task = await request.dispatch(
+      repairVersion,
+      { version_id: row.id, verify_checksums: body.verify_checksums as boolean },
+      { shared: [lock(row.repository_id as string)] },
+    );
+    return { status: 202, body: { task: task.href } };
+  },
+});
+
+const deleteAction = (lock: (repositoryId: string) => string): Action => ({
+  method: 'delete',
+  suffix: '',
+  summary: 'Delete a repository version',
+  responses: [{ status: 202, component: ASYNC_RESPONSE }],
+  async run({ request, row }) {
+    const [pinned] = await request.services.db.query(
+      sql`select 1 from distribution where repository_version_id = ${row.id}::uuid limit 1`,
+    );
+    if (pinned) {
+      throw new RequestRefusedError(
+        'The repository version cannot be deleted because it (or its publications) are currently being used to distribute content. Please update the necessary distributions first.',
+      );
+    }
+    const repositoryId = row.repository_id as string;
+    const task = await request.dispatch(
+      deleteVersion,
+      { repository_id: repositoryId, number: row.number as number },
+      { exclusive: [lock(repositoryId)] },
+    );
+    return { status: 202, body: { task: task.href } };
+  },
+});
+
+/** The versions of a kind of repository, nested below it. */
 export function versionsOf(parent: Resource, options: { readonly policy: Policy; readonly alias?: string }): Resource {
   const lock = (repositoryId: string) => `prn:${prnType(parent)}:${repositoryId}`;
   return {
@@ -124,29 +165,8 @@ export function versionsOf(parent: Resource, options: { readonly policy: Policy;
       },
     },
     actions: {
-      delete: {
-        method: 'delete',
-        suffix: '',
-        summary: 'Delete a repository version',
-        responses: [{ status: 202, component: ASYNC_RESPONSE }],
-        async run({ request, row }) {
-          const [pinned] = await request.services.db.query(
-            sql`select 1 from distribution where repository_version_id = ${row.id}::uuid limit 1`,
-          );
-          if (pinned) {
-            throw new RequestRefusedError(
-              'The repository version cannot be deleted because it (or its publications) are currently being used to distribute content. Please update the necessary distributions first.',
-            );
-          }
-          const repositoryId = row.repository_id as string;
-          const task = await request.dispatch(
-            deleteVersion,
-            { repository_id: repositoryId, number: row.number as number },
-            { exclusive: [lock(repositoryId)] },
-          );
-          return { status: 202, body: { task: task.href } };
-        },
-      },
+      repair: repairAction(lock),
+      delete: deleteAction(lock),
     },
   };
 }

@@ -2,6 +2,7 @@ import { definePlugin } from '../../kit/define-plugin.ts';
 import { containerConditions } from './access/conditions.ts';
 import { pullThroughRoles } from './access/policies.ts';
 import { containerScopes } from './access/scopes.ts';
+import { blobFiles } from './registry/blob-files.ts';
 import { fastPath, registryRoutes } from './registry/registry-routes.ts';
 import { blob, manifest, signature, tag } from './resources/content.ts';
 import { containerDistribution } from './resources/distribution.ts';
@@ -9,6 +10,7 @@ import { manifestSigning } from './resources/manifest-signing.ts';
 import { containerNamespace } from './resources/namespace.ts';
 import { containerRemote } from './resources/remote.ts';
 import { containerRepository, containerRepositoryVersions } from './resources/repository.ts';
+import { CONTAINER_UNITS } from './sync/content-tables.ts';
 import { synchronize } from './tasks/sync.ts';
 
 /** Container images: mirrored from registries, served over the Registry API. */
@@ -33,6 +35,8 @@ export const containerPlugin = definePlugin({
   scopes: containerScopes,
   roles: pullThroughRoles,
   signingClasses: [manifestSigning],
+  units: CONTAINER_UNITS,
+  files: blobFiles,
   routes: registryRoutes,
   fastPath,
 });

@@ -1,11 +1,13 @@
 import { definePlugin } from '../../kit/define-plugin.ts';
 import { ostreeScopes } from './access/policies.ts';
+import { OSTREE_UNITS } from './content/content-tables.ts';
 import { commit, config, object, ref, summary } from './resources/content.ts';
 import { ostreeDistribution } from './resources/distribution.ts';
 import { ostreeRemote } from './resources/remote.ts';
 import { ostreeRepository, ostreeRepositoryVersions } from './resources/repository.ts';
 import { ostreeContentUnit } from './resources/uploaded-content.ts';
 import { ostreeContent } from './serve/ostree-content.ts';
+import { ostreeFiles } from './serve/ostree-files.ts';
 import { importAll } from './tasks/import-all.ts';
 import { importCommits } from './tasks/import-commits.ts';
 import { modifyContent } from './tasks/modify.ts';
@@ -31,5 +33,7 @@ export const ostreePlugin = definePlugin({
   ],
   tasks: [synchronize, importAll, importCommits, modifyContent],
   scopes: ostreeScopes,
+  units: OSTREE_UNITS,
+  files: ostreeFiles,
   content: ostreeContent,
 });

@@ -33,7 +33,9 @@ export async function openServedRegistry(services: RegistryServices): Promise<Se
   const distributions = servedDistributions(services);
   const onDemand = new OnDemandArtifacts(services);
   const upstreams = new UpstreamBlobs(services);
+  const blobs = new Blobs(services, upstreams);
   await distributions.start();
+  await blobs.files.start();
   return {
     services,
     tokens,
@@ -41,12 +43,13 @@ export async function openServedRegistry(services: RegistryServices): Promise<Se
     authenticator: authenticator(services),
     distributions,
     manifests: new Manifests(services),
-    blobs: new Blobs(services, upstreams),
+    blobs,
     onDemand,
     close: async () => {
       await onDemand.close();
       await upstreams.close();
       await distributions.close();
+      await blobs.files.close();
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { ContentTable } from '../../../core/plugin-api.ts';
+import type { UnitTable } from '../../../kit/unit-table.ts';
 
 /** The container content types, as set-based saving needs them (prisma/models/container.prisma). */
 export const BLOBS: ContentTable<'digest' | 'size'> = {
@@ -89,3 +90,28 @@ export const SIGNATURES: ContentTable<SignatureColumn> = {
 
 /** Within a version a tag's name occurs once: a moved tag takes the place of the old one (spec: repositories). */
 export const UNIQUE_TAGS = { pulp_type: TAGS.pulp_type, table: TAGS.table, column: 'name' } as const;
+
+/** What needs what, as upkeep has to know it. */
+export const CONTAINER_UNITS: readonly UnitTable[] = [
+  { pulp_type: SIGNATURES.pulp_type, table: SIGNATURES.table, neededBy: [] },
+  { pulp_type: TAGS.pulp_type, table: TAGS.table, neededBy: [] },
+  {
+    pulp_type: MANIFESTS.pulp_type,
+    table: MANIFESTS.table,
+    neededBy: [
+      { table: TAGS.table, needs: 'tagged_manifest_id', unit: 'id' },
+      { table: SIGNATURES.table, needs: 'signed_manifest_id', unit: 'id' },
+      { table: 'container_manifest_list_item', needs: 'manifest_id', unit: 'list_id' },
+    ],
+    chained: true,
+  },
+  {
+    pulp_type: BLOBS.pulp_type,
+    table: BLOBS.table,
+    neededBy: [
+      { table: 'container_manifest_blob', needs: 'blob_id', unit: 'manifest_id' },
+      { table: MANIFESTS.table, needs: 'config_blob_id', unit: 'id' },
+    ],
+    reclaimable: true,
+  },
+];

@@ -1,4 +1,5 @@
 import type { ContentTable, UniqueInVersion } from '../../../core/plugin-api.ts';
+import type { UnitTable } from '../../../kit/unit-table.ts';
 
 /** The OSTree content types, as set-based saving needs them (prisma/models/ostree.prisma). */
 export const COMMITS: ContentTable<'checksum' | 'parent_commit_id' | 'timestamp' | 'version'> = {
@@ -56,4 +57,23 @@ export const UNIQUE_IN_VERSION: readonly UniqueInVersion[] = [
   { pulp_type: CONFIGS.pulp_type, table: CONFIGS.table, column: 'relative_path' },
   { pulp_type: SUMMARIES.pulp_type, table: SUMMARIES.table, column: 'relative_path' },
   { pulp_type: CONTENTS.pulp_type, table: CONTENTS.table, column: 'relative_path' },
+];
+
+/** What needs what, as upkeep has to know it. A commit does not need its parents: how many there are is for the remote's depth to say. */
+export const OSTREE_UNITS: readonly UnitTable[] = [
+  { pulp_type: REFS.pulp_type, table: REFS.table, neededBy: [] },
+  { pulp_type: CONFIGS.pulp_type, table: CONFIGS.table, neededBy: [] },
+  { pulp_type: SUMMARIES.pulp_type, table: SUMMARIES.table, neededBy: [] },
+  { pulp_type: CONTENTS.pulp_type, table: CONTENTS.table, neededBy: [] },
+  {
+    pulp_type: COMMITS.pulp_type,
+    table: COMMITS.table,
+    neededBy: [{ table: REFS.table, needs: 'commit_id', unit: 'id' }],
+    chained: true,
+  },
+  {
+    pulp_type: OBJECTS.pulp_type,
+    table: OBJECTS.table,
+    neededBy: [{ table: 'ostree_commit_object', needs: 'object_id', unit: 'commit_id' }],
+  },
 ];
