@@ -5,6 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { startApp, type TestApp } from '../support/app.ts';
 import { runDeckle } from '../support/deckle-process.ts';
 import { missing } from '../support/missing.ts';
+import { pulpCli } from '../support/pulp-cli.ts';
 import { SIGN_DETACHED, SIGN_MANIFEST, type SigningKey, signingKey } from '../support/signing-key.ts';
 
 const SERVICES = '/pulp/api/v3/signing-services/';
@@ -164,6 +165,19 @@ describe('signing services', { skip: missing('gpg') }, () => {
     const run = runDeckle(['signing-service', 'add', 'x', script, '--key', key.fingerprint], { DATABASE_URL, DATA_DIR, PATH });
     assert.equal(await run.exit, 1);
     assert.match(run.output(), /^deckle: gpg is not on the PATH: install GnuPG/);
+  });
+
+  test('the pulp command line lists and shows them', { skip: missing('pulp') }, async () => {
+    const href = await added('by cli', await key.script('cli.sh', SIGN_DETACHED));
+    const cli = await pulpCli(app.url);
+    try {
+      const { body } = await app.request('GET', href);
+      assert.deepEqual(await cli.pulp('signing-service', 'show', '--name', 'by cli'), body);
+      assert.deepEqual(await cli.pulp('signing-service', 'show', '--href', href), body);
+      assert.deepEqual(await cli.pulp('signing-service', 'list', '--name', 'by cli'), [body]);
+    } finally {
+      await cli.remove();
+    }
   });
 
   test('they are read, and nothing else, through the API', async () => {
