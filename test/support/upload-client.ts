@@ -2,7 +2,13 @@ import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
-import type { Answer } from './app.ts';
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into bodies of every shape
+  readonly body: any;
+}
 
 export const AUTHORIZATION = `Basic ${Buffer.from('admin:password').toString('base64')}`;
 const BOUNDARY = 'x';
@@ -12,14 +18,20 @@ const END = `\r\n--${BOUNDARY}--\r\n`;
 export const sha256Of = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
 /** Puts a chunk of a file of `size` at a place, with its checksum. */
-export async function putChunk(url: string, bytes: Buffer, first: number, size: number): Promise<Answer> {
+export async function putChunk(
+  url: string,
+  bytes: Buffer,
+  first: number,
+  size: number,
+  authorization = AUTHORIZATION,
+): Promise<Answer> {
   const form = new FormData();
   form.append('sha256', sha256Of(bytes));
   form.append('file', new Blob([new Uint8Array(bytes)]), 'chunk');
   const range = `bytes ${first}-${first + bytes.length - 1}/${size}`;
   const response = await fetch(url, {
     method: 'PUT',
-    headers: { authorization: AUTHORIZATION, 'content-range': range },
+    headers: { authorization, 'content-range': range },
     body: form,
   });
   return { status: response.status, headers: response.headers, body: await response.json() };

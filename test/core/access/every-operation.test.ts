@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { API, openWorld, type Operation, type World } from './world.ts';
+import { API, type Operation, openWorld, type World } from './world.ts';
 
 /** Who has no login may ask for no more than this (spec: core, schema and status). */
 const OPEN = new Set(['docs_api.json_get', 'docs_api.yaml_get', 'livez_read', 'readyz_read', 'status_read', 'token_get']);
@@ -48,7 +48,8 @@ describe('every operation', () => {
   });
 
   it('is refused to those who are not logged in', async () => {
-    const ask = ({ method, path }: Operation) => world.app.request(method, path, method === SAFE ? undefined : {}, { user: null });
+    const ask = ({ method, path }: Operation) =>
+      world.app.request(method, path, method === SAFE ? undefined : {}, { user: null });
     assert.deepEqual(await wrong(operations, ask, (status) => status === 401), []);
   });
 
@@ -82,7 +83,10 @@ describe('every operation', () => {
       const named = await app.request('GET', `${API}roles/?for_object_type=${href}&fields=name`);
       const names = (named.status === 200 ? named.body.results : roles.slice(0, 0)) as { name: string }[];
       const role = names.find(({ name }) => /_(viewer|consumer)$/.test(name))?.name;
-      if (role === undefined || !operations.some((one) => one.template.startsWith(`${collection}{`) && one.template.endsWith('add_role/')))
+      if (
+        role === undefined ||
+        !operations.some((one) => one.template.startsWith(`${collection}{`) && one.template.endsWith('add_role/'))
+      )
         continue;
       assert.equal((await app.request('POST', `${href}add_role/`, { role, users: ['viewer'] })).status, 201, `${href} ${role}`);
       seen.push(collection);
@@ -96,7 +100,11 @@ describe('every operation', () => {
     const refused = reads.filter(({ path }) => path.endsWith('/list_roles/'));
     const forOwners = (one: Operation) => refused.includes(one) || one.path.endsWith('/profile_artifacts/');
     assert.deepEqual(
-      await wrong(reads.filter((one) => !forOwners(one)), ask, (status) => status === 200),
+      await wrong(
+        reads.filter((one) => !forOwners(one)),
+        ask,
+        (status) => status === 200,
+      ),
       [],
     );
     assert.deepEqual(await wrong(reads.filter(forOwners), ask, (status) => status === 403), []);
@@ -131,7 +139,11 @@ describe('the owner of something else', () => {
       return answer.body.pulp_href;
     };
     own = {
-      remote: await make('remotes/container/container/', { name: 'own remote', url: 'http://127.0.0.1:9/', upstream_name: 'own' }),
+      remote: await make('remotes/container/container/', {
+        name: 'own remote',
+        url: 'http://127.0.0.1:9/',
+        upstream_name: 'own',
+      }),
       images: await make('repositories/container/container/', { name: 'own images' }),
       trees: await make('repositories/ostree/ostree/', { name: 'own trees' }),
       composite: await make('contentguards/core/composite/', { name: 'own guard' }),
@@ -154,8 +166,20 @@ describe('the owner of something else', () => {
         (guard) => ({ name: 'x', base_path: 'other', content_guard: guard }),
         'contentguards/core/header/',
       ],
-      ['guard of a composite guard', 'PATCH', () => own.composite, (guard) => ({ guards: [guard] }), 'contentguards/core/header/'],
-      ['content to add', 'POST', () => `${own.trees}modify/`, (unit) => ({ add_content_units: [unit] }), 'content/ostree/content/'],
+      [
+        'guard of a composite guard',
+        'PATCH',
+        () => own.composite,
+        (guard) => ({ guards: [guard] }),
+        'contentguards/core/header/',
+      ],
+      [
+        'content to add',
+        'POST',
+        () => `${own.trees}modify/`,
+        (unit) => ({ add_content_units: [unit] }),
+        'content/ostree/content/',
+      ],
       [
         'artifact to import',
         'POST',
