@@ -1,5 +1,6 @@
 import { definePlugin } from '../kit/define-plugin.ts';
 import { generalTasks } from '../kit/general-tasks.ts';
+import { groupRoles, userRoles } from './access/assigned-roles.ts';
 import { otherRoles } from './access/other-roles.ts';
 import { accessPolicy } from './access/policy-resource.ts';
 import { role } from './access/role-resource.ts';
@@ -62,6 +63,7 @@ export const corePlugin = definePlugin({
     genericRemote,
     genericRepository,
     group,
+    groupRoles,
     groupUsers,
     headerGuard,
     publication,
@@ -73,6 +75,7 @@ export const corePlugin = definePlugin({
     taskSchedule,
     upload,
     user,
+    userRoles,
     worker,
   ],
   roles: { ...otherRoles, ...auditRoles },

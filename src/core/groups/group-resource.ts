@@ -3,7 +3,7 @@ import { sql } from '../../db/sql.ts';
 import { defineResource } from '../../kit/define-resource.ts';
 import { NotFoundError } from '../../kit/errors.ts';
 import { numberFilters } from '../../kit/filters.ts';
-import { allow, ownerGets, SCOPED, type Statement } from '../../kit/policy.ts';
+import { allow, ownerGets, SCOPED } from '../../kit/policy.ts';
 import { baseFields } from '../../kit/serialize.ts';
 import { described, text } from '../../kit/wire.ts';
 import { roleActions } from '../access/role-actions.ts';
@@ -11,9 +11,6 @@ import { roleActions } from '../access/role-actions.ts';
 const place = { kind: 'groups', plugin: 'core', endpoint: '', model: 'Group' } as const;
 const { pulp_href, prn } = baseFields(place);
 const MAX_NAME = 150;
-
-/** A rule with one condition, in the recorded form: a text, not a list of one. */
-export const when = (action: readonly string[], condition: string): Statement => ({ ...allow(action), condition });
 
 /** Users under one name, who share its roles. */
 export const group = defineResource({
@@ -46,9 +43,9 @@ export const group = defineResource({
   policy: {
     statements: [
       allow(['list', 'retrieve', 'my_permissions']),
-      when(['create'], 'has_model_perms:core.add_group'),
-      when(['update', 'partial_update'], 'has_model_or_obj_perms:core.change_group'),
-      when(['destroy'], 'has_model_or_obj_perms:core.delete_group'),
+      allow(['create'], 'has_model_perms:core.add_group'),
+      allow(['update', 'partial_update'], 'has_model_or_obj_perms:core.change_group'),
+      allow(['destroy'], 'has_model_or_obj_perms:core.delete_group'),
       allow(['list_roles', 'add_role', 'remove_role'], 'has_model_or_obj_perms:core.manage_roles_group'),
     ],
     creation_hooks: ownerGets('core.group_owner'),

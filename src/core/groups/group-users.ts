@@ -4,9 +4,10 @@ import { responseComponent } from '../../kit/components.ts';
 import { type Action, defineResource, type Fields, type Row } from '../../kit/define-resource.ts';
 import { NotFoundError, RequestRefusedError } from '../../kit/errors.ts';
 import { prnOf, userHref } from '../../kit/names.ts';
+import { allow } from '../../kit/policy.ts';
 import { serialize } from '../../kit/serialize.ts';
 import { described, text } from '../../kit/wire.ts';
-import { group, when } from './group-resource.ts';
+import { group } from './group-resource.ts';
 
 /** Of the path; a number that is none addresses nobody. */
 function userId({ user_id = '' }: Readonly<Record<string, string>>): number {
@@ -81,9 +82,9 @@ export const groupUsers = defineResource({
   verbs: ['list'],
   policy: {
     statements: [
-      when(['list'], 'has_group_model_or_obj_perms:core.view_group'),
-      when(['create'], 'has_group_model_or_obj_perms:core.change_group'),
-      when(['destroy'], 'has_group_model_or_obj_perms:core.change_group'),
+      allow(['list'], 'has_group_model_or_obj_perms:core.view_group'),
+      allow(['create'], 'has_group_model_or_obj_perms:core.change_group'),
+      allow(['destroy'], 'has_group_model_or_obj_perms:core.change_group'),
     ],
   },
   actions: { create: addUser, delete: removeUser },
