@@ -26,12 +26,16 @@ interface Actor {
   request(method: string, path: string, body?: unknown): Promise<Answer>;
 }
 
-/** A new user without any role. */
-async function actor(word: string): Promise<Actor> {
+/** A new user who holds a role on everything, or none. */
+async function actor(word: string, role?: string): Promise<Actor> {
   const username = unique(word);
   const { status, body } = await server.request('POST', `${API}users/`, { username, password: PASSWORD });
   assert.equal(status, 201, JSON.stringify(body));
   users.push(body.pulp_href);
+  if (role !== undefined) {
+    const given = await server.request('POST', `${body.pulp_href}roles/`, { role, content_object: null, domain: null });
+    assert.equal(given.status, 201, JSON.stringify(given.body));
+  }
   const authorization = `Basic ${Buffer.from(`${username}:${PASSWORD}`).toString('base64')}`;
   return { username, authorization, request: (method, path, sent) => server.request(method, path, sent, { authorization }) };
 }
@@ -81,6 +85,19 @@ it('who has a role on an upload does with it what the role is for; others do not
   assert.equal((await owner.request('GET', dispatched.body.task)).body.created_resources.length, 1);
   const artifact = await owner.request('GET', task.created_resources[0]);
   assert.deepEqual([artifact.status, artifact.body], [403, DENIED]);
+});
+
+it('who may make uploads owns his own, and sees no others', async () => {
+  const maker = await actor('maker', 'core.upload_creator');
+  const other = await server.request('POST', UPLOADS, { size: 20 });
+  const made = await maker.request('POST', UPLOADS, { size: 20 });
+  assert.equal(made.status, 201, JSON.stringify(made.body));
+  assert.deepEqual((await maker.request('GET', UPLOADS)).body.results, [made.body]);
+  assert.equal((await maker.request('GET', other.body.pulp_href)).status, 404);
+  const { status } = await putChunk(`${server.url}${made.body.pulp_href}`, randomBytes(20), 0, 20, maker.authorization);
+  assert.equal(status, 200);
+  assert.equal((await maker.request('DELETE', made.body.pulp_href)).status, 204);
+  assert.equal((await server.request('DELETE', other.body.pulp_href)).status, 204);
 });
 
 it('signing services are for administrators', async () => {
