@@ -50,7 +50,8 @@ export class DeckleSubject implements Subject {
     return this.api.versions();
   }
 
-  async open(round: string): Promise<void> {
+  /** `env` are further settings: another database, for example. */
+  async open(round: string, env: Readonly<Record<string, string>> = {}): Promise<void> {
     const port = await freePort();
     const folder = join(this.#workFolder, `deckle-${round}`);
     mkdirSync(folder, { recursive: true });
@@ -68,6 +69,7 @@ export class DeckleSubject implements Subject {
         DATABASE_URL: '',
         REDIS_URL: '',
         ADMIN_PASSWORD: DECKLE_CREDENTIALS.password,
+        ...env,
       },
       cwd: folder,
       logFile: join(folder, 'output.log'),

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { missing } from '../test/support/missing.ts';
+import { apiReport, runApiBench } from './api-bench.ts';
 import { COPY_TOOLS, CopySubject, REGISTRY_PROGRAM } from './copy-subject.ts';
 import { DECKLE_CREDENTIALS, DeckleSubject } from './deckle-subject.ts';
 import { describeMachine } from './machine.ts';
@@ -20,13 +21,14 @@ import { syncReport } from './sync-report.ts';
 import { BenchUpstream } from './upstream.ts';
 import { WORKLOADS, type WorkloadName } from './workload.ts';
 
-const USAGE = `npm run bench -- [sync|versions|rest|ostree ...] [options]
+const USAGE = `npm run bench -- [sync|versions|rest|ostree|api ...] [options]
 
   sync       mirroring: first sync, no change, one changed tag, second repository
   versions   whether version 100 costs what version 2 does
   rest       requests a second of the REST API at 16 clients
   ostree     mirroring of OSTree repositories beside \`ostree pull --mirror\`: first sync, no change, second repository
-  (all of them when none is named)
+  api        latencies of the REST API's lists with 1,000 and 100,000 repositories and 1,000,000 content units
+  (all but api when none is named)
 
   --rounds N           rounds, 3 by default
   --quick              small sizes, one round: to see that it works
@@ -37,13 +39,22 @@ const USAGE = `npm run bench -- [sync|versions|rest|ostree ...] [options]
   --pulp-url URL       where it is; or PULP_URL; http://127.0.0.1:24900 by default
   --pulp-user U:P      admin:password by default
   --pulp-processes RE  command lines of its processes; by default pulpcore-|postgres.*pulp
-  --seconds N          seconds of load for each operation of rest, 5 by default
+  --seconds N          seconds of load for each operation of rest and api, 5 by default
   --name NAME          bench/results/<date>-<name>.json
   --profile FOLDER     CPU profiles of Deckle's processes and threads; slows it down
   --keep               keep bench/work afterwards
 `;
 
-const PARTS = ['sync', 'versions', 'rest', 'ostree'] as const;
+const PARTS = ['sync', 'versions', 'rest', 'ostree', 'api'] as const;
+const DEFAULT_PARTS: readonly string[] = PARTS.filter((part) => part !== 'api');
+const SIZES = [
+  { repositories: 1_000, units: 1_000_000, inOne: 10_000 },
+  { repositories: 100_000, units: 1_000_000, inOne: 10_000 },
+];
+const QUICK_SIZES = [
+  { repositories: 50, units: 5_000, inOne: 1_000 },
+  { repositories: 500, units: 5_000, inOne: 1_000 },
+];
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 
 async function main(): Promise<void> {
@@ -70,7 +81,7 @@ async function main(): Promise<void> {
     process.stdout.write(USAGE);
     return;
   }
-  const parts = positionals.length === 0 ? PARTS : positionals;
+  const parts = positionals.length === 0 ? DEFAULT_PARTS : positionals;
   const unknown = parts.find((part) => !PARTS.some((known) => known === part));
   if (unknown !== undefined) throw new Error(`There is no bench called ${unknown}\n\n${USAGE}`);
   const [username = '', password = ''] = values['pulp-user'].split(':');
@@ -121,6 +132,19 @@ async function main(): Promise<void> {
       );
       Object.assign(results, { rest: measured });
       print(restReport(measured));
+    }
+    if (parts.includes('api')) {
+      const measured = await runApiBench({
+        deckle,
+        pulp: values.pulp ? pulp : null,
+        workFolder,
+        sizes: values.quick ? QUICK_SIZES : SIZES,
+        seconds: values.quick ? 0.5 : Number(values.seconds),
+        onMeasured: ({ subject, repositories, work, clients, p50, p99 }) =>
+          print(`${subject} with ${repositories}, ${work}, ${clients} clients: p50 ${brief(p50)} ms, p99 ${brief(p99)} ms`),
+      });
+      Object.assign(results, { api: measured });
+      print(apiReport(measured));
     }
     const withoutOstree = missing('ostree');
     if (parts.includes('ostree') && withoutOstree) print(`Without the OSTree bench: ${withoutOstree}`);

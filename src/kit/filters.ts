@@ -44,6 +44,8 @@ export interface Filter {
   readonly slow?: true;
   /** Several values are given by repeating the parameter, not by a comma list. */
   readonly repeated?: true;
+  /** The same as a join that finds each row at most once: what a list uses in place of `where`, since it can be walked in order. */
+  readonly asJoin?: { readonly from: Sql; readonly where: Filter['where'] };
   /** An empty value is refused by `where`; to others it is as if it were not there. */
   readonly refusesEmpty?: true;
 }

@@ -15,7 +15,7 @@ import {
   textFilters,
   timeFilters,
 } from './filters.ts';
-import { parseReference } from './names.ts';
+import { isUuid, parseReference } from './names.ts';
 
 const DEFAULT_LIMIT = 100;
 /** Beside the filters, what every list understands. */
@@ -38,8 +38,8 @@ export function filtersOf(resource: Resource): ReadonlyMap<string, Filter> {
     else Object.assign(filters, textFilters(name, column, lookups));
   }
   Object.assign(filters, resource.filters);
-  filters.pulp_href__in = referenceList('href');
-  filters.prn__in = referenceList('prn');
+  filters.pulp_href__in = referenceList(resource, 'href');
+  filters.prn__in = referenceList(resource, 'prn');
   if (resource.id !== 'none') filters.pulp_id__in = idFilter(resource.id === 'integer');
   return new Map(Object.entries(filters));
 }
@@ -55,8 +55,14 @@ const wrongForm = (text: string, by: 'href' | 'prn'): string => {
     : `Not a valid PRN: ${text}, must start with 'prn:'`;
 };
 
+/** Rows by ids as texts; by their type, so that an index is of use. */
+const idIn = (resource: Resource, ids: readonly string[]): Sql =>
+  resource.id === 'integer'
+    ? sql`m.id = any(${ids.filter((id) => /^\d{1,9}$/.test(id))}::int[])`
+    : sql`m.id = any(${ids.filter(isUuid)}::uuid[])`;
+
 /** `pulp_href__in`, `prn__in`: what does not name a row of the list matches none. */
-const referenceList = (by: 'href' | 'prn'): Filter =>
+const referenceList = (resource: Resource, by: 'href' | 'prn'): Filter =>
   listFilter((texts) => {
     const references = texts.map((text) => {
       const reference = parseReference(text);
@@ -67,8 +73,7 @@ const referenceList = (by: 'href' | 'prn'): Filter =>
       r.by === 'href' && r.version !== undefined ? [sql`(m.repository_id = ${r.id}::uuid and m.number = ${r.version}::int)`] : [],
     );
     const ids = references.flatMap((r) => (r.by === 'href' && r.version !== undefined ? [] : [r.id]));
-    const byId = sql`m.id::text = any(${ids})`;
-    return versions.length > 0 ? sql`(${join(versions, ' or ')})` : byId;
+    return versions.length > 0 ? sql`(${join(versions, ' or ')})` : idIn(resource, ids);
   });
 
 /** The condition that a list's query asks for. Throws ValidationError for names and values that cannot be. */
@@ -76,9 +81,10 @@ async function whereOf(
   resource: Resource,
   filters: ReadonlyMap<string, Filter>,
   request: ApiRequest,
-): Promise<{ where: Sql; slow: boolean; narrowed: readonly string[] }> {
+): Promise<{ joins: Sql; where: Sql; slow: boolean; narrowed: readonly string[] }> {
   const conditions: Sql[] = [];
   const narrowed: string[] = [];
+  const joins: Sql[] = [];
   let slow = false;
   for (const [name, values] of resource.unfiltered ? [] : Object.entries(request.query)) {
     if (CONTROLS.has(name) || Object.hasOwn(resource.reduced ?? {}, name)) continue;
@@ -88,7 +94,8 @@ async function whereOf(
     if (asksNothing(filter, values.at(-1))) continue;
     slow ||= filter.slow === true;
     narrowed.push(name);
-    conditions.push(await condition(name, filter, values, request));
+    if (filter.asJoin) joins.push(filter.asJoin.from);
+    conditions.push(await condition(name, filter.asJoin ? { ...filter, where: filter.asJoin.where } : filter, values, request));
   }
   const q = resource.unfiltered ? undefined : lastOf(request.query, 'q');
   if (q?.trim()) {
@@ -99,7 +106,12 @@ async function whereOf(
   }
   const scope = await request.services.access.scope(callerOf(request), resource);
   for (const fixed of [resource.only, scope, resource.nested?.where(request.params, false)]) if (fixed) conditions.push(fixed);
-  return { where: conditions.length > 0 ? sql`where ${join(conditions, ' and ')}` : empty, slow, narrowed };
+  return {
+    joins: joins.length > 0 ? join(joins, ' ') : empty,
+    where: conditions.length > 0 ? sql`where ${join(conditions, ' and ')}` : empty,
+    slow,
+    narrowed,
+  };
 }
 
 /** A filter without a value is none, except those that refuse it (spec: core, shaping and filtering). */
@@ -193,9 +205,9 @@ export interface Page {
 /** The page of rows that a request asks for. */
 export async function listRows(resource: Resource, filters: ReadonlyMap<string, Filter>, request: ApiRequest): Promise<Page> {
   const { limit, offset } = pageOf(request);
-  const { where, slow, narrowed } = await whereOf(resource, filters, request);
-  const rowsQuery = sql`select ${resource.select} from ${resource.from} ${where} order by ${orderOf(resource, request)} limit ${limit}::bigint offset ${offset}::bigint`;
-  const countQuery = sql`select count(*) as count from ${resource.from} ${where}`;
+  const { joins, where, slow, narrowed } = await whereOf(resource, filters, request);
+  const rowsQuery = sql`select ${resource.select} from ${resource.from} ${joins} ${where} order by ${orderOf(resource, request)} limit ${limit}::bigint offset ${offset}::bigint`;
+  const countQuery = sql`select count(*) as count from ${resource.from} ${joins} ${where}`;
   const known = narrowed.length <= 1 ? await resource.knownCount?.(request) : undefined;
   const { db } = request.services;
   const run = async (target: Pick<typeof db, 'query'>) => {

@@ -115,7 +115,18 @@ export function minutesAgo(value: string, { services }: ApiRequest): Sql {
 
 /** The filters of all content (spec: core, shaping and filtering). `m` is the content row. */
 export const CONTENT_FILTERS: Readonly<Record<string, Filter>> = {
-  repository_version: ofVersion((version) => sql`m.id in (${presentIn(version)})`),
+  repository_version: {
+    ...ofVersion((version) => sql`m.id in (${presentIn(version)})`),
+    // A unit is in a version once. So the planner walks the version's own rows in order of id, and not those of all content.
+    asJoin: {
+      from: sql`join repository_content present on present.content_id = m.id`,
+      where: async (values, request) => {
+        const { repository_id, number } = await versionKey(values.at(-1) ?? '', request);
+        return sql`present.repository_id = ${repository_id}::uuid and present.version_added <= ${number}::int
+          and (present.version_removed is null or present.version_removed > ${number}::int)`;
+      },
+    },
+  },
   repository_version_added: ofVersion(
     (version) =>
       sql`m.id in (select rc.content_id from repository_content rc where rc.repository_id = ${version.repository_id}::uuid and rc.version_added = ${version.number}::int)`,

@@ -47,8 +47,11 @@ const fields = {
   vuln_report: field('vuln_report', { type: 'string' }, 'Path of its vulnerability reports.'),
 } as unknown as Resource['fields'];
 
-const holds = (ids: readonly string[]) => sql`exists (select 1 from repository_content rc where rc.repository_id = m.repository_id
-  and rc.content_id = any(${ids}::uuid[]) and rc.version_added <= m.number and (rc.version_removed is null or rc.version_removed > m.number))`;
+/** Found from the content: it is in few repositories. */
+const holds = (ids: readonly string[]) => sql`m.id in (
+  select v.id from repository_content rc join repository_version v on v.repository_id = rc.repository_id
+    and v.number >= rc.version_added and (rc.version_removed is null or v.number < rc.version_removed)
+  where rc.content_id = any(${ids}::uuid[]))`;
 
 /** Versions that hold any of the units that hrefs or PRNs name. Throws RequestRefusedError where one names none. */
 async function holdsAny(values: readonly string[], request: ApiRequest) {
