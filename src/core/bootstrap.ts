@@ -1,10 +1,12 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { v7 as uuid7 } from 'uuid';
 import type { Database, Queryable } from '../db/database.ts';
 import { sql } from '../db/sql.ts';
 import type { Catalog } from '../kit/catalog.ts';
+import { prnOf } from '../kit/names.ts';
 import { hashPassword } from '../lib/password-hash.ts';
 import { writeBuiltIns } from './access/built-in.ts';
+import { writeAudit } from './audit/audit-log.ts';
 import { ARTIFACTS } from './distributions/artifact-distribution.ts';
 
 /** Name of the user that is made on the first start. */
@@ -51,7 +53,8 @@ export async function bootstrap(
       values (${uuid7()}::uuid, ${domain}::uuid, 'core.content_redirect', 'content redirect')
       on conflict (domain_id, name) do nothing`);
     await ensureArtifactDistribution(tx, domain);
-    const [known] = await tx.query(sql`select id from app_user where username = ${ADMIN}`);
+    // Whatever his name is by now: a renamed administrator must not bring back one with the first password.
+    const [known] = await tx.query(sql`select from app_user limit 1`);
     if (known) return { adminCreated: false };
     await tx.execute(sql`
       insert into app_user (username, password, is_superuser, is_staff)
@@ -60,8 +63,25 @@ export async function bootstrap(
   });
 }
 
-/** Sets the password of a user; answers whether there is such a user. */
+/** Sets the password of a user, and makes him active; answers whether there is such a user. Noted in the audit log. */
 export async function resetPassword(db: Database, username: string, password: string): Promise<boolean> {
   const hash = await hashPassword(password);
-  return (await db.execute(sql`update app_user set password = ${hash}, is_active = true where username = ${username}`)) > 0;
+  return db.transaction(async (tx) => {
+    const [user] = await tx.query<{ id: number }>(sql`
+      update app_user set password = ${hash}, is_active = true where username = ${username} returning id`);
+    if (!user) return false;
+    await writeAudit(tx, {
+      user_id: null,
+      username: 'command line',
+      address: 'local',
+      authentication: null,
+      method: 'CLI',
+      operation: 'admin_reset_password',
+      object: prnOf('auth', 'User', user.id),
+      after: { password: '(hidden)', is_active: true },
+      status: 200,
+      correlation_id: randomUUID().replaceAll('-', ''),
+    });
+    return true;
+  });
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { bootstrap, resetPassword } from '../../../src/core/bootstrap.ts';
 import { sql } from '../../../src/db/sql.ts';
 import { startApp, type TestApp } from '../../support/app.ts';
 
@@ -60,6 +61,30 @@ describe('administrators', () => {
     } finally {
       await db.execute(sql`update app_user set is_superuser = true where username = 'admin'`);
     }
+  });
+});
+
+describe('the command line', () => {
+  it('makes an administrator on the first start only, whatever he is called later', async () => {
+    const { db, catalog } = app.services;
+    await db.execute(sql`update app_user set username = 'renamed' where username = 'admin'`);
+    try {
+      assert.deepEqual(await bootstrap(db, catalog, () => 'password'), { adminCreated: false });
+      assert.deepEqual(await db.query(sql`select from app_user where username = 'admin'`), []);
+    } finally {
+      await db.execute(sql`update app_user set username = 'admin' where username = 'renamed'`);
+    }
+  });
+
+  it('sets a password, which the audit log tells', async () => {
+    const { body } = await create({ is_active: false });
+    assert.equal(await resetPassword(app.services.db, body.username, 'Quagga-7712'), true);
+    const user = `${body.username}:Quagga-7712`;
+    assert.equal((await app.request('GET', '/pulp/api/v3/login/', undefined, { user })).status, 200);
+    const { results } = (await app.request('GET', `/pulp/api/v3/audit-log/?object=${body.prn}&operation=admin_reset_password`))
+      .body;
+    assert.deepEqual(results[0].after, { password: '(hidden)', is_active: true });
+    assert.equal(await resetPassword(app.services.db, 'nobody-at-all', 'Quagga-7712'), false);
   });
 });
 
