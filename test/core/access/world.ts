@@ -88,7 +88,7 @@ async function documented(app: TestApp, fixtures: Map<string, string>): Promise<
 
 /** Starts it, with users who have nothing yet. */
 export async function openWorld(users: readonly string[]): Promise<World> {
-  const app = await startApp();
+  const app = await startApp({ env: { PULP_ENVVAR_HEADER_CONTENT_GUARD_ALLOWED_VARS: 'SECRET' } });
   const made: World['made'] = async (path, body) => {
     const answer = await app.request('POST', `${API}${path}`, body);
     if (answer.status !== 201) throw new Error(`${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
