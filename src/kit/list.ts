@@ -15,7 +15,8 @@ import {
   textFilters,
   timeFilters,
 } from './filters.ts';
-import { isUuid, parseReference } from './names.ts';
+import { parseReference } from './names.ts';
+import { isIdOf, isOneOf } from './references.ts';
 
 const DEFAULT_LIMIT = 100;
 /** Beside the filters, what every list understands. */
@@ -38,8 +39,8 @@ export function filtersOf(resource: Resource): ReadonlyMap<string, Filter> {
     else Object.assign(filters, textFilters(name, column, lookups));
   }
   Object.assign(filters, resource.filters);
-  filters.pulp_href__in = referenceList(resource, 'href');
-  filters.prn__in = referenceList(resource, 'prn');
+  filters.pulp_href__in = referenceList('href', resource);
+  filters.prn__in = referenceList('prn', resource);
   if (resource.id !== 'none') filters.pulp_id__in = idFilter(resource.id === 'integer');
   return new Map(Object.entries(filters));
 }
@@ -55,14 +56,8 @@ const wrongForm = (text: string, by: 'href' | 'prn'): string => {
     : `Not a valid PRN: ${text}, must start with 'prn:'`;
 };
 
-/** Rows by ids as texts; by their type, so that an index is of use. */
-const idIn = (resource: Resource, ids: readonly string[]): Sql =>
-  resource.id === 'integer'
-    ? sql`m.id = any(${ids.filter((id) => /^\d{1,9}$/.test(id))}::int[])`
-    : sql`m.id = any(${ids.filter(isUuid)}::uuid[])`;
-
 /** `pulp_href__in`, `prn__in`: what does not name a row of the list matches none. */
-const referenceList = (resource: Resource, by: 'href' | 'prn'): Filter =>
+const referenceList = (by: 'href' | 'prn', resource: Resource): Filter =>
   listFilter((texts) => {
     const references = texts.map((text) => {
       const reference = parseReference(text);
@@ -73,7 +68,11 @@ const referenceList = (resource: Resource, by: 'href' | 'prn'): Filter =>
       r.by === 'href' && r.version !== undefined ? [sql`(m.repository_id = ${r.id}::uuid and m.number = ${r.version}::int)`] : [],
     );
     const ids = references.flatMap((r) => (r.by === 'href' && r.version !== undefined ? [] : [r.id]));
-    return versions.length > 0 ? sql`(${join(versions, ' or ')})` : idIn(resource, ids);
+    const byId = isOneOf(
+      resource,
+      ids.filter((id) => isIdOf(resource, id)),
+    );
+    return versions.length > 0 ? sql`(${join(versions, ' or ')})` : byId;
   });
 
 /** The condition that a list's query asks for. Throws ValidationError for names and values that cannot be. */

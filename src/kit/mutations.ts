@@ -9,7 +9,7 @@ import type { Columns, Resource, Row } from './define-resource.ts';
 import { type FieldErrors, ValidationError } from './errors.ts';
 import { generalCreate, generalDelete, generalMultiDelete, generalUpdate, storeOf } from './general-tasks.ts';
 import { prnType, resourceKey } from './names.ts';
-import { enterCollection, rowFor } from './references.ts';
+import { enterCollection, idOf, rowFor } from './references.ts';
 import { serialize } from './serialize.ts';
 
 const readOnlyNames = (resource: Resource): ReadonlySet<string> =>
@@ -106,7 +106,9 @@ export async function createRow(resource: Resource, request: ApiRequest): Promis
 
 /** A row that the caller has just written, whatever he may see from now on. */
 async function writtenRow(resource: Resource, id: string, { services }: ApiRequest): Promise<Row> {
-  const [row] = await services.db.query<Row>(sql`select ${resource.select} from ${resource.from} where m.id::text = ${id}`);
+  const [row] = await services.db.query<Row>(
+    sql`select ${resource.select} from ${resource.from} where m.id = ${idOf(resource, id)}`,
+  );
   if (!row) throw new Error(`${resourceKey(resource)} ${id} is not there after it was written`);
   return row;
 }

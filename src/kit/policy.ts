@@ -54,6 +54,8 @@ export interface ConditionInput extends Asked {
   readonly row?: Row;
   /** Whether the caller holds the permission on everything, or on the object if one is given. */
   readonly holds: (permission: string, object?: ObjectName) => Promise<boolean>;
+  /** Whether the caller sees the row of this id: what he does not see is refused as if it were not there, where it is looked up. */
+  readonly sees: (resource: Resource, id: string) => Promise<boolean>;
 }
 
 /** An object as roles name it: PRN type and id. */

@@ -1,4 +1,4 @@
-import { raw, sql } from '../db/sql.ts';
+import { raw, type Sql, sql } from '../db/sql.ts';
 import { type ApiRequest, callerOf } from './api.ts';
 import type { Resource, Row } from './define-resource.ts';
 import { NotFoundError, ValidationError } from './errors.ts';
@@ -6,16 +6,23 @@ import { isUuid } from './names.ts';
 import type { Services } from './services.ts';
 
 const INTEGER = /^\d{1,9}$/;
-const isId = (resource: Resource, id: string): boolean => (resource.id === 'integer' ? INTEGER.test(id) : isUuid(id));
 const idType = (resource: Resource) => raw(resource.id === 'integer' ? 'int' : 'uuid');
+
+/** Whether the text can be the id of a row. */
+export const isIdOf = (resource: Resource, id: string): boolean => (resource.id === 'integer' ? INTEGER.test(id) : isUuid(id));
+/** The id of a row, as SQL compares it. */
+export const idOf = (resource: Resource, id: string): Sql => sql`${id}::${idType(resource)}`;
+
+/** Condition over `m`: its id is one of these. */
+export const isOneOf = (resource: Resource, ids: readonly string[]): Sql => sql`m.id = any(${ids}::${idType(resource)}[])`;
 
 /** The row of a resource that the caller may see, or undefined. Every look-up by a client's word passes here (security rule 6). */
 export async function visibleRow(resource: Resource, id: string, request: ApiRequest): Promise<Row | undefined> {
-  if (!isId(resource, id)) return undefined;
+  if (!isIdOf(resource, id)) return undefined;
   const scope = await request.services.access.scope(callerOf(request), resource);
   const [row] = await request.services.db.query<Row>(sql`
     select ${resource.select} from ${resource.from}
-    where m.id = ${id}::${idType(resource)} ${resource.only ? sql`and ${resource.only}` : raw('')} ${scope ? sql`and ${scope}` : raw('')}`);
+    where m.id = ${idOf(resource, id)} ${resource.only ? sql`and ${resource.only}` : raw('')} ${scope ? sql`and ${scope}` : raw('')}`);
   return row;
 }
 
@@ -24,7 +31,7 @@ export async function visibleIds(resource: Resource, ids: readonly string[], req
   const scope = await request.services.access.scope(callerOf(request), resource);
   const rows = await request.services.db.query<{ id: string }>(sql`
     select m.id from ${resource.from}
-    where m.id = any(${ids}::${idType(resource)}[]) ${resource.only ? sql`and ${resource.only}` : raw('')} ${scope ? sql`and ${scope}` : raw('')}`);
+    where ${isOneOf(resource, ids)} ${resource.only ? sql`and ${resource.only}` : raw('')} ${scope ? sql`and ${scope}` : raw('')}`);
   return rows.map((row) => row.id);
 }
 
@@ -56,7 +63,7 @@ async function addressedRow(resource: Resource, request: ApiRequest): Promise<Ro
   const { nested } = resource;
   if (!nested) {
     const id = request.params.pulp_id ?? '';
-    if (!isId(resource, id)) throw new NotFoundError();
+    if (!isIdOf(resource, id)) throw new NotFoundError();
     const row = await visibleRow(resource, id, request);
     if (!row) throw new NotFoundError(resource.model);
     return row;

@@ -6,6 +6,7 @@ import type { Resource, Row } from '../../kit/define-resource.ts';
 import { NotAuthenticatedError, NotFoundError, PermissionDeniedError } from '../../kit/errors.ts';
 import { prnType } from '../../kit/names.ts';
 import type { Access, AccessServices, Asked, Condition, ObjectName, Scope } from '../../kit/policy.ts';
+import { idOf, isIdOf } from '../../kit/references.ts';
 import { coreConditions } from './conditions.ts';
 import { HeldPermissions, heldOn } from './held-permissions.ts';
 import { Policies } from './policies.ts';
@@ -98,6 +99,7 @@ class PolicyAccess implements OpenAccess {
       action,
       ...(row ? { row } : {}),
       holds: async (permission: string, object?: ObjectName) => caller !== null && this.holds(caller, permission, object),
+      sees: async (other: Resource, id: string) => caller !== null && this.#sees(caller, other, id),
     };
     return decide(
       policy.rules,
@@ -159,6 +161,15 @@ class PolicyAccess implements OpenAccess {
       select wanted.id, role.id, ${creator}::int, ${prnType(resource)}, ${object}
       from unnest(${roles.map(() => uuid7())}::uuid[], ${roles}::text[]) as wanted(id, name) join role using (name)
       on conflict do nothing`);
+  }
+
+  async #sees(caller: Caller, resource: Resource, id: string): Promise<boolean> {
+    if (!isIdOf(resource, id)) return false;
+    const scope = (await this.scope(caller, resource)) ?? sql`true`;
+    const [row] = await this.#services.db.query(
+      sql`select 1 from ${resource.from} where m.id = ${idOf(resource, id)} and ${resource.only ?? sql`true`} and ${scope}`,
+    );
+    return row !== undefined;
   }
 
   async #fits(principals: readonly string[], caller: Caller | null): Promise<boolean> {

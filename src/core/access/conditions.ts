@@ -1,5 +1,6 @@
 import { sql } from '../../db/sql.ts';
-import { prnType } from '../../kit/names.ts';
+import type { Located } from '../../kit/catalog.ts';
+import { isUuid, prnType } from '../../kit/names.ts';
 import type { Condition, ConditionInput, ObjectName } from '../../kit/policy.ts';
 
 /** The text that a field of the request's body holds, if it is text. */
@@ -9,17 +10,28 @@ function given({ body }: ConditionInput, field: string): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined;
 }
 
-/** The object that an href or PRN in the body names; a version stands for its repository. Undefined where it names nothing. */
+/**
+ * The object that an href or PRN in the body names, if the caller sees it; a version stands for its repository. Undefined where it names
+ * nothing: that is refused where the name is looked up.
+ */
 async function named(input: ConditionInput, field: string): Promise<ObjectName | undefined> {
-  const { catalog, db } = input.services;
+  const { catalog } = input.services;
   const text = given(input, field);
-  const located = text === undefined ? undefined : catalog.locate(text);
-  if (!located) return undefined;
-  if (prnType(located.resource) !== 'core.repositoryversion') return { type: prnType(located.resource), id: located.id };
+  const located = text === undefined ? undefined : await repositoryOfVersion(input, catalog.locate(text));
+  if (!located || !(await input.sees(located.resource, located.id))) return undefined;
+  return { type: prnType(located.resource), id: located.id };
+}
+
+/** What is located, or, where that is a version by its PRN, the version's repository. */
+async function repositoryOfVersion(
+  { services: { catalog, db } }: ConditionInput,
+  located: Located | undefined,
+): Promise<Pick<Located, 'resource' | 'id'> | undefined> {
+  if (!located || prnType(located.resource) !== 'core.repositoryversion') return located;
+  if (!isUuid(located.id)) return undefined;
   const [row] = await db.query<{ id: string; pulp_type: string }>(sql`
-    select r.id, r.pulp_type from repository_version v join repository r on r.id = v.repository_id where v.id::text = ${located.id}`);
-  if (!row) return undefined;
-  return { type: prnType(catalog.resource(`repositories/${row.pulp_type.replace('.', '/')}`)), id: row.id };
+    select r.id, r.pulp_type from repository_version v join repository r on r.id = v.repository_id where v.id = ${located.id}::uuid`);
+  return row && { resource: catalog.ofType('repositories', row.pulp_type), id: row.id };
 }
 
 const addressed = ({ resource, row }: ConditionInput): ObjectName | undefined => row && { type: prnType(resource), id: row.id };

@@ -49,9 +49,11 @@ async function fill(app: TestApp, made: World['made']): Promise<void> {
   const header = { name: 'secret header', header_name: 'x-a', header_value: 'b' };
   const guard = await made('contentguards/core/header/', header);
   await made('contentguards/core/content_redirect/', { name: 'secret redirect' });
-  await made('contentguards/core/envvar_header/', { name: 'secret env', header_name: 'x-a', env_var: 'SECRET' });
+  await made('contentguards/core/envvar_header/', { name: 'secret env', header_name: 'x-a', env_var: 'HOME' });
   await made('contentguards/core/composite/', { name: 'secret composite', guards: [guard] });
   await made('uploads/', { size: 3 });
+  await made('groups/', { name: 'secret group' });
+  await made('api-tokens/', { name: 'secret token' });
   await made('roles/', { name: 'secret role', permissions: ['core.view_task'] });
   const artifact = await upload(app, 'secret bytes');
   await app.run(`${API}content/ostree/content/`, {
@@ -80,6 +82,7 @@ async function documented(app: TestApp, fixtures: Map<string, string>): Promise<
       const path = template
         .replace(/^[^{]*\{[^}]*\}\//, member)
         .replace('{number}', '0')
+        .replace('{user_id}', '1')
         .replace(/\{[^}]*\}/g, randomUUID());
       return [{ id: operationId, method: method.toUpperCase(), path, template, collection }];
     }),
@@ -88,7 +91,7 @@ async function documented(app: TestApp, fixtures: Map<string, string>): Promise<
 
 /** Starts it, with users who have nothing yet. */
 export async function openWorld(users: readonly string[]): Promise<World> {
-  const app = await startApp({ env: { PULP_ENVVAR_HEADER_CONTENT_GUARD_ALLOWED_VARS: 'SECRET' } });
+  const app = await startApp({ env: { PULP_ENVVAR_HEADER_CONTENT_GUARD_ALLOWED_VARS: 'HOME' } });
   const made: World['made'] = async (path, body) => {
     const answer = await app.request('POST', `${API}${path}`, body);
     if (answer.status !== 201) throw new Error(`${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
