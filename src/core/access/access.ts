@@ -68,11 +68,16 @@ class PolicyAccess implements OpenAccess {
   async check(asked: Asked, resource: Resource, action: string, row?: Row): Promise<void> {
     if (await this.may(asked, resource, action, row)) return;
     if (!asked.caller) throw new NotAuthenticatedError();
-    // Who may not read it is not told that it is there.
-    if (row && (action === 'retrieve' || !(await this.may(asked, resource, 'retrieve', row)))) {
+    // Who may not read it is not told that it is there; where nothing can be read there is nothing to be told.
+    if (row && (await this.#isRead(resource)) && (action === 'retrieve' || !(await this.may(asked, resource, 'retrieve', row)))) {
       throw new NotFoundError(resource.model);
     }
     throw new PermissionDeniedError();
+  }
+
+  async #isRead(resource: Resource): Promise<boolean> {
+    const rules = (await this.#policies.of(resource))?.rules ?? [];
+    return rules.some(({ actions }) => actions === undefined || actions.has('retrieve'));
   }
 
   async admit({ caller }: Asked, resource: Resource, action: string): Promise<void> {
