@@ -8,6 +8,7 @@ import { COPY_TOOLS, CopySubject, REGISTRY_PROGRAM } from './copy-subject.ts';
 import { DECKLE_CREDENTIALS, DeckleSubject } from './deckle-subject.ts';
 import { describeMachine } from './machine.ts';
 import { brief, type Measurement } from './measurement.ts';
+import { type OrphansMeasurement, orphansReport, runOrphansBench } from './orphans-bench.ts';
 import { OSTREE_WORKLOADS, type OstreeBenchOptions, runOstreeBench } from './ostree-bench.ts';
 import { OstreeSubject } from './ostree-subject.ts';
 import { BenchOstreeUpstream } from './ostree-upstream.ts';
@@ -21,12 +22,13 @@ import { syncReport } from './sync-report.ts';
 import { BenchUpstream } from './upstream.ts';
 import { WORKLOADS, type WorkloadName } from './workload.ts';
 
-const USAGE = `npm run bench -- [sync|versions|rest|ostree|api ...] [options]
+const USAGE = `npm run bench -- [sync|versions|rest|ostree|orphans|api ...] [options]
 
   sync       mirroring: first sync, no change, one changed tag, second repository
   versions   whether version 100 costs what version 2 does
   rest       requests a second of the REST API at 16 clients
   ostree     mirroring of OSTree repositories beside \`ostree pull --mirror\`: first sync, no change, second repository
+  orphans    orphan cleanup of 100,000 units, and what pulls feel of it
   api        latencies of the REST API's lists with 1,000 and 100,000 repositories and 1,000,000 content units
   (all but api when none is named)
 
@@ -45,7 +47,7 @@ const USAGE = `npm run bench -- [sync|versions|rest|ostree|api ...] [options]
   --keep               keep bench/work afterwards
 `;
 
-const PARTS = ['sync', 'versions', 'rest', 'ostree', 'api'] as const;
+const PARTS = ['sync', 'versions', 'rest', 'ostree', 'orphans', 'api'] as const;
 const DEFAULT_PARTS: readonly string[] = PARTS.filter((part) => part !== 'api');
 const SIZES = [
   { repositories: 1_000, units: 1_000_000, inOne: 10_000 },
@@ -154,6 +156,11 @@ async function main(): Promise<void> {
       const measured = await ostreeBench(workFolder, values.pulp ? pulp : null, { ...common, works, profile });
       Object.assign(results, { ostree: measured });
       print(syncReport(measured, ['ostree', 'deckle', 'pulp']));
+    }
+    if (parts.includes('orphans')) {
+      const measured = await orphans(deckle, names.includes('pulp') ? pulp : null, upstream, values.quick);
+      Object.assign(results, { orphans: measured });
+      print(orphansReport(measured));
     }
     print(`Numbers: ${writeResults(results, values.name)}`);
   } finally {
@@ -264,6 +271,32 @@ async function rest(
     await deckle.close();
     await subject?.close();
   }
+}
+
+async function orphans(
+  deckle: DeckleSubject,
+  pulp: PulpOptions | null,
+  upstream: BenchUpstream,
+  quick: boolean,
+): Promise<OrphansMeasurement[]> {
+  const measurements: OrphansMeasurement[] = [];
+  await deckle.open('orphans');
+  try {
+    const target = { name: 'deckle', origin: deckle.origin, api: deckle.api, shared: false, repositories: quick ? 2 : 20 };
+    measurements.push(await runOrphansBench(target, upstream, quick));
+  } finally {
+    await deckle.close();
+  }
+  if (pulp === null) return measurements;
+  const subject = new PulpSubject(pulp, upstream.url);
+  await subject.open();
+  try {
+    const target = { name: 'pulp', origin: pulp.origin, api: subject.api, shared: true, repositories: 1 };
+    measurements.push(await runOrphansBench(target, upstream, quick));
+  } finally {
+    await subject.close();
+  }
+  return measurements;
 }
 
 function announce({ work, subject, round, seconds, cpuSeconds, wrong }: Measurement): void {
