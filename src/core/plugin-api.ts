@@ -14,7 +14,7 @@ export { type BatchedLookup, batchedLookup } from './content/batched-lookup.ts';
 export { type Channel, channel } from './content/channel.ts';
 export { artifactValue, contentOrdering, unitField, unitText } from './content/content-fields.ts';
 export { keyFilters } from './content/content-filters.ts';
-export { anyOf, type ContentSelection, contentIds, seenContent } from './content/content-selection.ts';
+export { anyOf, type ContentSelection, contentIds, seeContent, seenContent } from './content/content-selection.ts';
 export { type ContentKind, defineContent } from './content/define-content.ts';
 export { type ContentRow, type ContentTable, saveContent } from './content/save-content.ts';
 export { ContentGuards } from './content-guards/content-guards.ts';

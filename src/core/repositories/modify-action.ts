@@ -7,6 +7,7 @@ import { ValidationError } from '../../kit/errors.ts';
 import { isUuid } from '../../kit/names.ts';
 import { noReference, visibleIds } from '../../kit/references.ts';
 import { bool, list, reference, text } from '../../kit/wire.ts';
+import { seeContent } from '../content/content-selection.ts';
 import { type NamedVersion, namedVersion } from './named-version.ts';
 
 const ALL = '*';
@@ -58,6 +59,8 @@ export const modifyAction = (kind: ModifyKind): Action => ({
       throw new ValidationError({ remove_content_units: [`Cannot supply content units and '${ALL}'.`] });
     const remove = removed[0] === ALL ? ALL : await contentUnits('remove_content_units', removed, app, request);
     const base = await baseVersion(kind, body.base_version as string | undefined, request);
+    // Orphan cleanup spares it until the task is there, and from then on because the task is.
+    await seeContent(request.services.db, add);
     const task = await request.dispatch(
       kind.task,
       { repository_id: row.id, add, remove, base_version_id: base?.id ?? null, overwrite: body.overwrite as boolean },

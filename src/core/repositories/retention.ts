@@ -3,15 +3,14 @@ import { sql } from '../../db/sql.ts';
 import { squashVersions } from './squash-versions.ts';
 
 /**
- * Keeps the `retain` newest versions of a repository whose row is locked, and those that a distribution is pinned to; the others
- * are squashed into their successors, so that the oldest survivor's `added` is all that it holds (spec: repositories, Retention).
+ * Keeps the versions of a repository that a distribution is pinned to and, of the rest, the `retain` newest; the repository's row is
+ * locked. The others are squashed into their successors, so that the oldest survivor's `added` is all that it holds (spec: repositories, Retention).
  */
 export async function retainVersions(tx: Queryable, repositoryId: string, retain: number): Promise<void> {
   const surplus = await tx.query<{ number: number }>(sql`
-    select v.number from (
-      select id, number from repository_version where repository_id = ${repositoryId}::uuid
-      order by number desc offset ${retain}) v
-    where not exists (select from distribution d where d.repository_version_id = v.id)`);
+    select v.number from repository_version v
+    where v.repository_id = ${repositoryId}::uuid and not exists (select from distribution d where d.repository_version_id = v.id)
+    order by v.number desc offset ${retain}`);
   await squashVersions(
     tx,
     repositoryId,

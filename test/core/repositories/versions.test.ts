@@ -253,4 +253,17 @@ describe('retention', () => {
     assert.deepEqual(await versions(), ['1: +1 -0 =1', '3: +1 -1 =1', '4: +1 -0 =2']);
     assert.deepEqual([await held(1), await held(3)], [[ids[0]], [ids[1]]]);
   });
+
+  it('counts only those that no distribution is pinned to', async () => {
+    const ids = (await contents(3)) as [string, string, string];
+    await add([ids[0]]);
+    await add([ids[1]]);
+    const latest = await add([ids[2]]);
+    await insertRow(db, 'distribution', {
+      ...{ id: v7(), domain_id, pulp_type: 'container.container', name: repository_id, base_path: repository_id },
+      repository_version_id: latest?.id,
+    });
+    await retain(1);
+    assert.deepEqual(await versions(), ['2: +2 -0 =2', '3: +1 -0 =3']);
+  });
 });
