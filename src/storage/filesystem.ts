@@ -119,15 +119,20 @@ class FilesystemStorage implements Storage {
 
   async *list(folder: string): AsyncGenerator<readonly string[]> {
     checkKey(`${folder}/any`);
-    yield* this.#list(folder);
+    yield* this.#list(this.#root, folder);
+  }
+
+  async *listAside(folder: string, reason: AsideReason): AsyncGenerator<readonly string[]> {
+    checkKey(`${folder}/any`);
+    yield* this.#list(join(this.#root, 'aside', reason), folder);
   }
 
   /** One group a folder. */
-  async *#list(folder: string): AsyncGenerator<readonly string[]> {
-    const entries = await absentAs([], () => readdir(join(this.#root, folder), { withFileTypes: true }));
+  async *#list(root: string, folder: string): AsyncGenerator<readonly string[]> {
+    const entries = await absentAs([], () => readdir(join(root, folder), { withFileTypes: true }));
     const keys = entries.filter((entry) => entry.isFile()).map(({ name }) => `${folder}/${name}`);
     if (keys.length > 0) yield keys;
-    for (const entry of entries) if (entry.isDirectory()) yield* this.#list(`${folder}/${entry.name}`);
+    for (const entry of entries) if (entry.isDirectory()) yield* this.#list(root, `${folder}/${entry.name}`);
   }
 
   async setAside(key: string, reason: AsideReason): Promise<void> {

@@ -48,6 +48,8 @@ export interface Storage {
   delete(key: string): Promise<void>;
   /** The keys below a topmost folder, in groups. Files that come or go meanwhile may or may not be among them. */
   list(folder: string): AsyncIterable<readonly string[]>;
+  /** As `list`, of what was set aside. */
+  listAside(folder: string, reason: AsideReason): AsyncIterable<readonly string[]>;
   /** Moves the file to where no key leads, in place of an older one of the same key and reason. Absent is fine. */
   setAside(key: string, reason: AsideReason): Promise<void>;
   /**

@@ -1,16 +1,19 @@
+import type { Queryable } from '../../db/database.ts';
 import { sql } from '../../db/sql.ts';
 import type { Services } from '../../kit/services.ts';
 import { mapConcurrent } from '../../lib/concurrent-map.ts';
 import type { Doomed } from './orphan-artifacts.ts';
 
 /** Files of one transaction. Who stores the same bytes meanwhile waits for it. */
-const BATCH = 250;
-const FILES_AT_ONCE = 8;
+const BATCH = 500;
+const FILES_AT_ONCE = 16;
 
 interface DoomedFile {
   readonly sha256: string;
   readonly file: string;
   readonly size: number;
+  /** Moved out of its place by an earlier batch. */
+  readonly aside_at: string | null;
 }
 
 type FileServices = Pick<Services, 'db' | 'storage'>;
@@ -26,55 +29,59 @@ export async function removeDoomed(
   taskId: string,
   signal: AbortSignal,
 ): Promise<{ readonly gone: Doomed; readonly left: Doomed }> {
-  for (let moved = BATCH; moved === BATCH; ) {
-    signal.throwIfAborted();
-    moved = await setAsideBatch(services, domainId);
-  }
   let [count, bytes] = [0, 0];
-  for (let dropped = BATCH; dropped === BATCH; ) {
+  for (let after: string | undefined = ''; after !== undefined; ) {
     signal.throwIfAborted();
-    const files = await dropBatch(services, domainId, taskId);
-    dropped = files.length;
-    count += dropped;
-    bytes += files.reduce((sum, { size }) => sum + size, 0);
+    const batch: Batch = await services.db.transaction((tx) =>
+      removeBatch(tx, services.storage, domainId, taskId, after as string),
+    );
+    count += batch.gone.length;
+    bytes += batch.gone.reduce((sum, { size }) => sum + size, 0);
+    after = batch.last;
   }
   const [left] = await services.db.query<Doomed>(sql`
     select count(*) as count, coalesce(sum(size), 0)::bigint as bytes from doomed_file where domain_id = ${domainId}::uuid`);
   return { gone: { count, bytes }, left: left as Doomed };
 }
 
-/** Holds the rows while it moves the files: whoever takes one back comes before or after. */
-function setAsideBatch({ db, storage }: FileServices, domainId: string): Promise<number> {
-  return db.transaction(async (tx) => {
-    const files = await tx.query<DoomedFile>(sql`
-      select sha256, file, size from doomed_file where domain_id = ${domainId}::uuid and aside_at is null
-      order by sha256 limit ${BATCH} for update skip locked`);
-    await forEach(files, ({ file }) => storage.setAside(file, 'doomed'));
-    // Its time is that of this statement: all have been moved.
-    await tx.execute(sql`
-      update doomed_file set aside_at = clock_timestamp()
-      where domain_id = ${domainId}::uuid and sha256 = any(${files.map(({ sha256 }) => sha256)}::text[])`);
-    return files.length;
-  });
+interface Batch {
+  readonly gone: readonly DoomedFile[];
+  /** Where the next one begins; undefined where there is none. */
+  readonly last: string | undefined;
 }
 
-/** A task that this statement does not see begins later, and finds nothing in the file's place. */
-function dropBatch({ db, storage }: FileServices, domainId: string, taskId: string): Promise<readonly DoomedFile[]> {
-  return db.transaction(async (tx) => {
-    const files = await tx.query<DoomedFile>(sql`
-      select sha256, file, size from doomed_file
-      where domain_id = ${domainId}::uuid and aside_at < coalesce((
-        select min(t.pulp_created) from task t where t.state in ('running', 'canceling') and t.id <> ${taskId}::uuid), 'infinity')
-      order by sha256 limit ${BATCH} for update skip locked`);
-    await forEach(files, async ({ file }) => {
-      await storage.dropAside(file, 'doomed');
-      await storage.dropAside(file, 'damaged');
-    });
-    await tx.execute(sql`
-      delete from doomed_file where domain_id = ${domainId}::uuid and sha256 = any(${files.map(({ sha256 }) => sha256)}::text[])`);
-    return files;
-  });
+/** Holds the rows while it moves the files: whoever takes one back comes before or after. */
+async function removeBatch(
+  tx: Queryable,
+  storage: Services['storage'],
+  domainId: string,
+  taskId: string,
+  after: string,
+): Promise<Batch> {
+  const files = await tx.query<DoomedFile>(sql`
+    select sha256, file, size, aside_at from doomed_file where domain_id = ${domainId}::uuid and sha256 > ${after}
+    order by sha256 limit ${BATCH} for update skip locked`);
+  await forEach(
+    files.filter(({ aside_at }) => aside_at === null),
+    ({ file }) => storage.setAside(file, 'doomed'),
+  );
+  // Only now that all have been moved: a task that this does not see begins later, and finds nothing in their places.
+  const [oldest] = await tx.query<{ since: string | null }>(sql`
+    select min(pulp_created) as since from task where state in ('running', 'canceling') and id <> ${taskId}::uuid`);
+  const since = oldest?.since ?? null;
+  const [gone, kept] = [files.filter((file) => isNeedless(file, since)), files.filter((file) => !isNeedless(file, since))];
+  await forEach(gone, ({ file }) => storage.dropAside(file, 'doomed'));
+  await tx.execute(sql`
+    delete from doomed_file where domain_id = ${domainId}::uuid and sha256 = any(${gone.map(({ sha256 }) => sha256)}::text[])`);
+  await tx.execute(sql`
+    update doomed_file set aside_at = clock_timestamp()
+    where domain_id = ${domainId}::uuid and aside_at is null and sha256 = any(${kept.map(({ sha256 }) => sha256)}::text[])`);
+  return { gone, last: files.at(-1)?.sha256 };
 }
+
+/** Whether no task is at work that began before the file was moved; `since` is when the oldest was asked for. Both as ISO text. */
+const isNeedless = ({ aside_at }: DoomedFile, since: string | null): boolean =>
+  since === null || (aside_at !== null && aside_at < since);
 
 async function forEach(files: readonly DoomedFile[], work: (file: DoomedFile) => Promise<void>): Promise<void> {
   for await (const _ of mapConcurrent(files, work, { limit: FILES_AT_ONCE }));

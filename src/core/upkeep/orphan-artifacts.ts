@@ -119,6 +119,13 @@ export async function removeLeftovers(
   }
 }
 
+/** Removes what repairs have kept of damaged files, where the artifact has gone. */
+export async function removeDamaged({ db, storage }: Pick<Services, 'db' | 'storage'>, domainId: string): Promise<void> {
+  for await (const keys of storage.listAside('artifact', 'damaged')) {
+    for (const { key } of await withoutArtifact(db, domainId, keys)) await storage.dropAside(key, 'damaged');
+  }
+}
+
 /** Those of the files that have no artifact, and are not doomed already. What is named like no artifact is none of ours. */
 async function withoutArtifact(
   db: Database,

@@ -3,7 +3,7 @@ import { defineTask, type TaskContext } from '../../kit/define-task.ts';
 import { type CleanupPlan, planCleanup } from './cleanup-plan.ts';
 import { removeDoomed } from './doomed-files.ts';
 import { ORPHAN_CLEANUP } from './horizon.ts';
-import { type Doomed, findLeftovers, removeArtifacts, removeLeftovers } from './orphan-artifacts.ts';
+import { type Doomed, findLeftovers, removeArtifacts, removeDamaged, removeLeftovers } from './orphan-artifacts.ts';
 import { type OrphanSearch, removeOrphans } from './orphan-content.ts';
 
 const args = z.strictObject({
@@ -90,7 +90,10 @@ async function clean(plan: CleanupPlan, search: OrphanSearch, context: TaskConte
     doomed += count;
   };
   await removeArtifacts(db, search.only ? { ...search, only: [...released] } : search, onDoomed, signal);
-  if (!search.only) await removeLeftovers(services, search, () => undefined, signal);
+  if (!search.only) {
+    await removeLeftovers(services, search, () => undefined, signal);
+    await removeDamaged(services, task.domain_id);
+  }
   const { gone, left } = await removeDoomed(services, task.domain_id, task.id, signal);
   const later = left.count > 0 ? `; ${said(left)} by the next cleanup, since tasks at work may need them` : '';
   artifacts.setSuffix(`${said(gone)} freed${later}`);
