@@ -5,7 +5,7 @@ import type { Services } from '../../kit/services.ts';
 import { mapConcurrent } from '../../lib/concurrent-map.ts';
 import { sha256OfKey } from '../../storage/layout.ts';
 import { horizon } from './horizon.ts';
-import type { OrphanSearch } from './orphan-content.ts';
+import { byIndexes, type OrphanSearch } from './orphan-content.ts';
 
 const PAGE = 20_000;
 const BATCH = 500;
@@ -63,6 +63,7 @@ const doom = (removal: Sql): Sql => sql`
 
 function removeBatch(db: Database, search: OrphanSearch, ids: readonly string[]): Promise<Doomed> {
   return db.transaction(async (tx) => {
+    await byIndexes(tx);
     const locked = await tx.query<{ id: string }>(sql`
       select a.id from artifact a where a.id = any(${ids}::uuid[]) and a.last_seen < ${horizon(search.protection)}
       order by a.id for update skip locked`);
