@@ -1,16 +1,18 @@
 import type { Readable } from 'node:stream';
-import { Busboy, type BusboyInstance } from '@fastify/busboy';
+import { Busboy, type BusboyConfig, type BusboyInstance } from '@fastify/busboy';
 import type { FormPart } from '../kit/api.ts';
 import { MalformedRequestError } from '../kit/errors.ts';
 
 /** What is not a file is held in memory. Files have no limit here. */
 const LIMITS = { fieldSize: 64 * 1024, fields: 100, files: 10, parts: 110, headerPairs: 100, headerSize: 16 * 1024 };
 
+type BusboyLimits = NonNullable<BusboyConfig['limits']>;
+
 const malformed = (reason: string) => new MalformedRequestError(`Multipart form parse error - ${reason}`);
 
-function openParser(contentType: string): BusboyInstance {
+function openParser(contentType: string, limits: BusboyLimits): BusboyInstance {
   try {
-    return new Busboy({ headers: { 'content-type': contentType }, limits: LIMITS });
+    return new Busboy({ headers: { 'content-type': contentType }, limits });
   } catch (error) {
     throw malformed((error as Error).message);
   }
@@ -19,10 +21,14 @@ function openParser(contentType: string): BusboyInstance {
 /**
  * The parts of a multipart form as they arrive. A file's bytes hold up the rest until they are read; what is left of them when the
  * next part is asked for is skipped. Throws MalformedRequestError for what is no such form, or breaks off. Lets the rest of the body
- * pass by where the reader leaves early, so that an answer can be sent.
+ * pass by where the reader leaves early, so that an answer can be sent. `limits` are others than those of forms with files.
  */
-export async function* multipartParts(contentType: string, body: Readable): AsyncGenerator<FormPart, void, undefined> {
-  const parser = openParser(contentType);
+export async function* multipartParts(
+  contentType: string,
+  body: Readable,
+  limits: BusboyLimits = {},
+): AsyncGenerator<FormPart, void, undefined> {
+  const parser = openParser(contentType, { ...LIMITS, ...limits });
   const parts: FormPart[] = [];
   let file: Readable | undefined;
   let over = false;

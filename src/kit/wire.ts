@@ -42,6 +42,12 @@ interface Nullable<N extends boolean | undefined> {
   readonly nullable?: N;
 }
 
+/** What is said of a text that is not well-formed: it names the first half of a pair that stands alone. */
+const surrogateProblem = (text: string): string => {
+  const [alone = ''] = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.exec(text) ?? [];
+  return `Surrogate characters are not allowed: U+${alone.charCodeAt(0).toString(16).toUpperCase()}.`;
+};
+
 /** Text: numbers become text, blanks around it go; not blank unless `blank`. */
 export function text<N extends boolean | undefined = false>(
   options: Nullable<N> & { readonly max?: number; readonly blank?: boolean; readonly format?: string } = {},
@@ -53,7 +59,7 @@ export function text<N extends boolean | undefined = false>(
     .refine((value) => blank === true || value !== '', NOT_BLANK)
     .refine((value) => max === undefined || value.length <= max, `Ensure this field has no more than ${max} characters.`)
     .refine((value) => !value.includes('\0'), 'Null characters are not allowed.')
-    .refine((value) => value.isWellFormed(), 'Text must be valid Unicode.');
+    .refine((value) => value.isWellFormed(), { error: ({ input }) => surrogateProblem(String(input)) });
   const json = {
     type: 'string',
     ...(blank ? {} : { minLength: 1 }),

@@ -84,7 +84,7 @@ const cases: readonly Case[] = [
       [['a'], NOT_TEXT],
       [{}, NOT_TEXT],
       ['a\0b', ['Null characters are not allowed.']],
-      ['\ud800', ['Text must be valid Unicode.']],
+      ['\ud800', ['Surrogate characters are not allowed: U+D800.']],
     ],
   },
   { what: 'a text that may be null', wire: text({ nullable: true }), taken: [[null, null]], refused: [['', BLANK]] },
