@@ -1,7 +1,14 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from 'fastify';
 import { registerContentApp } from '../content-app/content-app.ts';
 import { authenticator } from '../core/users/authenticate.ts';
 import { apiOperations } from '../kit/catalog.ts';
@@ -41,6 +48,11 @@ export async function createApp(services: Services): Promise<FastifyInstance> {
     routerOptions: { maxParamLength: 512 },
     serverFactory: serverFactory(services),
     forceCloseConnections: 'idle',
+    // A path that cannot be decoded comes to no route, and to no hook.
+    frameworkErrors: ({ statusCode = 400, message }: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+      reply.code(statusCode).headers({ 'correlation-id': request.id, ...STANDING_HEADERS });
+      sendJson(reply, { detail: message });
+    },
   });
   app.addHook('onRequest', async (request, reply) => {
     reply.header('correlation-id', request.id).headers(STANDING_HEADERS);

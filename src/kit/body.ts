@@ -5,6 +5,8 @@ import { NOT_NULL, typeName } from './wire.ts';
 
 const REQUIRED = 'This field is required.';
 const UNEXPECTED = 'Unexpected field';
+/** What is unique is in an index, and an entry of that has 2,704 bytes at most. */
+const MAX_UNIQUE_BYTES = 2000;
 
 export interface BodyRules {
   readonly fields: Fields;
@@ -66,14 +68,17 @@ function renamedHint({ renamed }: BodyRules): string[] {
 function parseField(field: Field, value: unknown): { value: unknown } | { errors: string[] | { [index: string]: string[] } } {
   if (value === null && !field.wire.nullable) return { errors: [NOT_NULL] };
   const result = field.wire.schema.safeParse(value);
-  if (result.success) return { value: result.data };
-  return { errors: fieldErrors(result.error) };
+  if (!result.success) return { errors: fieldErrors(result.error) };
+  if (field.unique && typeof result.data === 'string' && Buffer.byteLength(result.data) > MAX_UNIQUE_BYTES)
+    return { errors: [`Ensure this field has no more than ${MAX_UNIQUE_BYTES} bytes.`] };
+  return { value: result.data };
 }
 
 /** Messages of a value; those of list items by their index, of labels by their key. */
 function fieldErrors(error: z.ZodError): string[] | { [index: string]: string[] } {
   const own: string[] = [];
-  const items: { [index: string]: string[] } = {};
+  // Without a prototype: keys of labels come from outside.
+  const items = Object.create(null) as { [index: string]: string[] };
   for (const issue of error.issues) {
     const [index] = issue.path;
     const { message } = issue;

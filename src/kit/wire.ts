@@ -170,17 +170,26 @@ export function list<T, N extends boolean | undefined = false>(
   return wire(schema, { type: 'array', items: options.json ?? item.json }, options.nullable as N, 'list');
 }
 
-/** `pulp_labels`: text to text or null; numbers become text (spec: core, labels). */
+/** `pulp_labels`: text to text or null; numbers become text (spec: core, labels). Every key is kept, `__proto__` too. */
 export function labels(): Wire<Record<string, string | null>> {
-  const value = z.union([z.string(), z.number().transform(String), z.null()], { error: 'Not a valid string.' });
-  const schema = z
-    .record(z.string(), value, { error: (issue) => `Expected a dictionary of items but got type "${typeName(issue.input)}".` })
-    .superRefine((map, context) => {
-      for (const [key, label] of Object.entries(map)) {
+  const schema = z.unknown().transform((given, context): Record<string, string | null> => {
+    const refuse = (message: string, ...path: string[]) => context.addIssue({ code: 'custom', message, path });
+    if (typeName(given) !== 'dict') {
+      refuse(`Expected a dictionary of items but got type "${typeName(given)}".`);
+      return z.NEVER;
+    }
+    const entries = Object.entries(given as object).map(([key, value]): [string, string | null] => {
+      const label = typeof value === 'number' ? String(value) : (value as string | null);
+      if (label !== null && typeof label !== 'string') refuse('Not a valid string.', key);
+      else {
         const problem = labelProblem(key, label);
-        if (problem) context.addIssue({ code: 'custom', message: problem });
+        if (problem) refuse(problem);
+        else if (label?.isWellFormed() === false) refuse(surrogateProblem(label), key);
       }
+      return [key, label];
     });
+    return Object.fromEntries(entries);
+  });
   return wire(schema, { type: 'object', additionalProperties: { type: ['string', 'null'] } }, false, 'object');
 }
 
@@ -195,7 +204,7 @@ export function labelProblem(key: string, value: string | null): string | undefi
 
 /** Visible characters, blanks and tabs; nothing that would end the line (RFC 9110, 5.5). */
 const validHeaderLine = (line: string): boolean =>
-  [...line].every((character) => character === '\t' || (character >= ' ' && character !== '\u007f'));
+  line.isWellFormed() && [...line].every((character) => character === '\t' || (character >= ' ' && character !== '\u007f'));
 
 /** A list of header objects: `[{"X-A": "v"}]`. */
 export function headerList(): Wire<Record<string, string>[] | null> {
