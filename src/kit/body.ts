@@ -77,15 +77,15 @@ function parseField(field: Field, value: unknown): { value: unknown } | { errors
 /** Messages of a value; those of list items by their index, of labels by their key. */
 function fieldErrors(error: z.ZodError): string[] | { [index: string]: string[] } {
   const own: string[] = [];
-  // Without a prototype: keys of labels come from outside.
-  const items = Object.create(null) as { [index: string]: string[] };
+  // No plain object: keys of labels come from outside, and may be what objects inherit.
+  const items = new Map<string, string[]>();
   for (const issue of error.issues) {
     const [index] = issue.path;
     const { message } = issue;
-    if (index !== undefined) items[String(index)] = [...(items[String(index)] ?? []), message];
+    if (index !== undefined) items.set(String(index), [...(items.get(String(index)) ?? []), message]);
     else own.push(message);
   }
-  return own.length > 0 ? own : items;
+  return own.length > 0 ? own : Object.fromEntries(items);
 }
 
 /** A form's value: lists are repeated fields or JSON text, objects JSON text. An empty value of a nullable field is null. */
