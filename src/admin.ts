@@ -4,13 +4,15 @@ import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Logger } from 'pino';
 import { type Config, ConfigError } from './config.ts';
-import { ADMIN, resetPassword } from './core/bootstrap.ts';
+import { ADMIN } from './core/bootstrap.ts';
 import { SigningError } from './core/signing/signing-error.ts';
 import { addSigningService, removeSigningService, signingServiceNames } from './core/signing/signing-services.ts';
 import { resealStoredSecrets } from './core/stored-secrets.ts';
+import { createAdministrator, resetPassword, setAdministrator } from './core/users/administrators.ts';
 import { type Database, openDatabase } from './db/database.ts';
 import { checkMigrated } from './db/migrate.ts';
 import { sql } from './db/sql.ts';
+import { ValidationError } from './kit/errors.ts';
 import { secretBox } from './lib/secret-box.ts';
 import { plugins } from './plugins.ts';
 import { secretKeys, secretKeysFile } from './services.ts';
@@ -39,13 +41,41 @@ async function passwordFromInput(): Promise<string | undefined> {
 }
 
 /** Sets the password that standard input gives, or one made at random, which is printed. Throws ConfigError for an unknown user. */
-export async function resetPasswordFromInput(context: Context & { readonly user: string | undefined }): Promise<void> {
-  const user = context.user ?? ADMIN;
+async function resetPasswordFromInput(context: Context, user: string): Promise<void> {
   const given = await passwordFromInput();
   const password = given ?? randomBytes(15).toString('base64url');
   const known = await withOpenDatabase(context, (db) => resetPassword(db, user, password));
   if (!known) throw new ConfigError(`there is no user "${user}"`);
   context.print(given === undefined ? `The new password of ${user} is ${password}\n` : `The password of ${user} is set.\n`);
+}
+
+/** Makes an administrator with the password that standard input gives, or one made at random, which is printed. Throws ConfigError for a name that is taken. */
+async function createFromInput(context: Context, user: string): Promise<void> {
+  const given = await passwordFromInput();
+  const password = given ?? randomBytes(15).toString('base64url');
+  const made = await withOpenDatabase(context, (db) => createAdministrator(db, user, password));
+  if (!made) throw new ConfigError(`there is a user "${user}" already; see \`deckle admin promote\``);
+  context.print(`${user} is an administrator.${given === undefined ? ` The password is ${password}` : ''}\n`);
+}
+
+/** Makes a user an administrator, or an administrator a user like others. Throws ConfigError for an unknown one, and for the last. */
+async function promote(context: Context, user: string, isAdministrator: boolean): Promise<void> {
+  const known = await withOpenDatabase(context, (db) => setAdministrator(db, user, isAdministrator)).catch((error: unknown) => {
+    if (error instanceof ValidationError) throw new ConfigError(`${user} is the last administrator who can log in`);
+    throw error;
+  });
+  if (!known) throw new ConfigError(`there is no user "${user}"`);
+  context.print(`${user} is ${isAdministrator ? 'an administrator' : 'no administrator any more'}.\n`);
+}
+
+/** `deckle admin ACTION [USER]`. Throws ConfigError for anything else. */
+export async function changeUsers(context: Context, [action, user, ...more]: readonly string[]): Promise<void> {
+  if (more.length === 0 && action === 'reset-password') return resetPasswordFromInput(context, user ?? ADMIN);
+  if (more.length === 0 && user !== undefined) {
+    if (action === 'create') return createFromInput(context, user);
+    if (action === 'promote' || action === 'demote') return promote(context, user, action === 'promote');
+  }
+  throw new ConfigError('usage: deckle admin reset-password [USER] | create USER | promote USER | demote USER');
 }
 
 /** Replaces the key file in one step, durably. */

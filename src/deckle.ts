@@ -77,13 +77,17 @@ const commands: Readonly<Record<string, Command>> = {
     },
   },
   admin: {
-    usage: 'admin reset-password [USER]',
-    summary: 'Set a new password for a user (default: admin) and enable the account',
-    help: 'The password is the first line of standard input; on a terminal one is made at random and printed.\n  echo "$NEW_PASSWORD" | deckle admin reset-password',
-    async run(config, log, [action, user, ...more]) {
-      if (action !== 'reset-password' || more.length > 0) throw new ConfigError('usage: deckle admin reset-password [USER]');
-      const { resetPasswordFromInput } = await import('./admin.ts');
-      await withDatabase(config, log, (url) => resetPasswordFromInput({ url, user, log, print }));
+    usage: 'admin ACTION [USER]',
+    summary: 'Set a password, or say who is an administrator',
+    help: `  deckle admin reset-password [USER]   a new password (default: for admin), and enable the account
+  deckle admin create USER             a new administrator
+  deckle admin promote USER            a user becomes an administrator
+  deckle admin demote USER             an administrator becomes a user; the last one stays
+Passwords are the first line of standard input; on a terminal one is made at random and printed.
+  echo "$NEW_PASSWORD" | deckle admin reset-password`,
+    async run(config, log, words) {
+      const { changeUsers } = await import('./admin.ts');
+      await withDatabase(config, log, (url) => changeUsers({ url, log, print }, words));
     },
   },
   'rotate-keys': {

@@ -1,12 +1,10 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { v7 as uuid7 } from 'uuid';
 import type { Database, Queryable } from '../db/database.ts';
 import { sql } from '../db/sql.ts';
 import type { Catalog } from '../kit/catalog.ts';
-import { prnOf } from '../kit/names.ts';
 import { hashPassword } from '../lib/password-hash.ts';
 import { writeBuiltIns } from './access/built-in.ts';
-import { writeAudit } from './audit/audit-log.ts';
 import { ARTIFACTS } from './distributions/artifact-distribution.ts';
 
 /** Name of the user that is made on the first start. */
@@ -36,8 +34,7 @@ async function ensureArtifactDistribution(tx: Queryable, domain: string): Promis
 /**
  * Makes what every installation begins with, where it is missing: the domain `default`, the user `admin`, the default
  * content guard, the distribution that serves artifacts, the built-in roles and policies. Several processes may do so at once.
- * `password` is asked for only when the user is made; answers whether
- * it was.
+ * `password` is asked for only when the user is made; answers whether it was.
  */
 export async function bootstrap(
   db: Database,
@@ -60,28 +57,5 @@ export async function bootstrap(
       insert into app_user (username, password, is_superuser, is_staff)
       values (${ADMIN}, ${await hashPassword(password())}, true, true)`);
     return { adminCreated: true };
-  });
-}
-
-/** Sets the password of a user, and makes him active; answers whether there is such a user. Noted in the audit log. */
-export async function resetPassword(db: Database, username: string, password: string): Promise<boolean> {
-  const hash = await hashPassword(password);
-  return db.transaction(async (tx) => {
-    const [user] = await tx.query<{ id: number }>(sql`
-      update app_user set password = ${hash}, is_active = true where username = ${username} returning id`);
-    if (!user) return false;
-    await writeAudit(tx, {
-      user_id: null,
-      username: 'command line',
-      address: 'local',
-      authentication: null,
-      method: 'CLI',
-      operation: 'admin_reset_password',
-      object: prnOf('auth', 'User', user.id),
-      after: { password: '(hidden)', is_active: true },
-      status: 200,
-      correlation_id: randomUUID().replaceAll('-', ''),
-    });
-    return true;
   });
 }

@@ -31,7 +31,7 @@ describe('deckle', () => {
   test('--help lists the commands and every setting with its description', async () => {
     const { code, output } = await outcome(['--help']);
     assert.equal(code, 0);
-    for (const command of ['start', 'server', 'worker', 'migrate', 'admin reset-password', 'rotate-keys', 'signing-service'])
+    for (const command of ['start', 'server', 'worker', 'migrate', 'admin', 'rotate-keys', 'signing-service'])
       assert.ok(output.includes(`\n  ${command}`), command);
     for (const [name, setting] of Object.entries(settings)) {
       assert.ok(output.includes(`\n  ${name}`), name);
@@ -127,6 +127,25 @@ describe("on a database of one's own", () => {
     assert.ok(await isPassword(/is (\S{20})\n$/.exec(made.output)?.[1] ?? ''), made.output);
     const unknown = await outcome(['admin', 'reset-password', 'nobody'], env);
     assert.deepEqual([unknown.code, unknown.errors], [1, 'deckle: there is no user "nobody"\n']);
+  });
+
+  test('admin says who is an administrator, and keeps the last one', async () => {
+    const administrators = async () =>
+      (await client.query('select username from app_user where is_superuser order by id')).rows.map((row) => row.username);
+    const made = await outcome(['admin', 'create', 'second'], env, 'Kiesel-7-Wolke\n');
+    assert.deepEqual(made, { code: 0, output: 'second is an administrator.\n', errors: '' });
+    assert.deepEqual(await administrators(), ['admin', 'second']);
+    const again = await outcome(['admin', 'create', 'second'], env, 'x\n');
+    assert.deepEqual([again.code, again.errors], [1, 'deckle: there is a user "second" already; see `deckle admin promote`\n']);
+    assert.equal((await outcome(['admin', 'demote', 'second'], env)).output, 'second is no administrator any more.\n');
+    assert.deepEqual(await administrators(), ['admin']);
+    const last = await outcome(['admin', 'demote', 'admin'], env);
+    assert.deepEqual([last.code, last.errors], [1, 'deckle: admin is the last administrator who can log in\n']);
+    assert.equal((await outcome(['admin', 'promote', 'second'], env)).code, 0);
+    assert.deepEqual(await administrators(), ['admin', 'second']);
+    const { rows } = await client.query("select operation from audit_entry where method = 'CLI' order by id");
+    assert.deepEqual(rows.map((row) => row.operation).slice(-3), ['admin_create', 'admin_demote', 'admin_promote']);
+    await client.query("delete from app_user where username = 'second'");
   });
 
   test('rotate-keys encrypts the stored secrets anew; without their key nothing starts', async () => {

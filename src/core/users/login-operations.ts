@@ -27,6 +27,9 @@ const LOGIN = responseComponent('Login', {
   username: { wire: described({ type: 'string' }), access: 'read', description: 'Name that the user logs in with.' },
 });
 
+/** A namespace of the registry is its namesake's. */
+const NAME_OF_RIGHTS = 'Only an administrator can change the name of a user: there are rights that follow from it.';
+
 /** `PATCH login/` takes part of them, so none is required. */
 const { required: _, ...username } = personFields.username;
 const ownFields = {
@@ -97,6 +100,7 @@ async function update(request: ApiRequest): Promise<ApiReply> {
   request.audit.object = prnOf('auth', 'User', id);
   noteValues(request, ownFields, { ...person, ...(new_password === undefined ? {} : { new_password }) }, row);
   if (person.username !== undefined && person.username !== row.username) {
+    if (!callerOf(request).is_superuser) throw new ValidationError({ username: [NAME_OF_RIGHTS] });
     const [taken] = await db.query(sql`select from app_user where username = ${person.username}`);
     if (taken) throw new ValidationError({ username: [UNIQUE_MESSAGE] });
   }

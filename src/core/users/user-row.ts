@@ -23,7 +23,7 @@ export async function insertUser(tx: Queryable, columns: Columns): Promise<numbe
 
 /** Changes a user. Throws NotFoundError, or ValidationError where no administrator would be left. */
 export async function updateUser(tx: Queryable, id: number, columns: Columns): Promise<void> {
-  const mayLockOut = columns.is_active === false || columns.password === null;
+  const mayLockOut = columns.is_active === false || columns.password === null || columns.is_superuser === false;
   if (mayLockOut) await lockAdministrators(tx);
   if (!(await updateRow(tx, 'app_user', id, columns))) throw new NotFoundError('User');
   if (mayLockOut) await keepAdministrator(tx);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { bootstrap, resetPassword } from '../../../src/core/bootstrap.ts';
+import { bootstrap } from '../../../src/core/bootstrap.ts';
+import { resetPassword } from '../../../src/core/users/administrators.ts';
 import { sql } from '../../../src/db/sql.ts';
 import { startApp, type TestApp } from '../../support/app.ts';
 
