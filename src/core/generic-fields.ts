@@ -1,6 +1,7 @@
 import type { Fields, Resource, Row } from '../kit/define-resource.ts';
 import { choiceFilter, type Filter } from '../kit/filters.ts';
 import { hrefOf, prnType } from '../kit/names.ts';
+import { type CountedTable, keptCount } from '../kit/row-counts.ts';
 import type { Services } from '../kit/services.ts';
 import { described } from '../kit/wire.ts';
 
@@ -24,8 +25,11 @@ export const genericBaseFields = (kind: 'repositories' | 'remotes' | 'distributi
   },
 });
 
-/** The filters by which a list across types is narrowed to some; `types` are all that the contract names. */
-export const typeFilters = (types: readonly string[]): Readonly<Record<string, Filter>> => ({
-  pulp_type: choiceFilter('m.pulp_type', types),
+/** The filters by which a list across types is narrowed to some; `types` are all that the contract names, `table` is where their numbers are kept. */
+export const typeFilters = (types: readonly string[], table?: CountedTable): Readonly<Record<string, Filter>> => ({
+  pulp_type: {
+    ...choiceFilter('m.pulp_type', types),
+    ...(table ? { total: (values, { services }) => keptCount(services.db, table, values.slice(-1)) } : {}),
+  },
   pulp_type__in: choiceFilter('m.pulp_type', types, 'many'),
 });

@@ -4,6 +4,7 @@ import type { ApiReply, ApiRequest, Component, Method, Parameter } from './api.t
 import type { TaskContext } from './define-task.ts';
 import type { Filter, Lookup } from './filters.ts';
 import type { Policy, Scope } from './policy.ts';
+import type { Counted } from './row-counts.ts';
 import type { Services } from './services.ts';
 import type { Wire } from './wire.ts';
 
@@ -197,8 +198,8 @@ export interface Resource {
   readonly pulpType?: string;
   /** pulp_type of the content whose units it lists: `container.blob`. */
   readonly contentType?: string;
-  /** For filters `repository_version=` and the like that count known totals instead of rows. */
-  readonly knownCount?: (request: ApiRequest) => Promise<number | undefined>;
+  /** Its rows where their number is kept: a list of all of them is not counted. */
+  readonly counted?: Counted;
 }
 
 /** A resource in one declaration; the kit derives routes, document, filters and serializer (spec: kit). */

@@ -1,5 +1,6 @@
 import { join, raw, type Sql, sql } from '../db/sql.ts';
 import type { ApiRequest } from './api.ts';
+import type { Resource } from './define-resource.ts';
 import { ValidationError } from './errors.ts';
 import { isDateTime, type JsonSchema } from './wire.ts';
 
@@ -46,6 +47,8 @@ export interface Filter {
   readonly repeated?: true;
   /** The same as a join that finds each row at most once: what a list uses in place of `where`, since it can be walked in order. */
   readonly asJoin?: { readonly from: Sql; readonly where: Filter['where'] };
+  /** How many rows of the resource meet it, where that is kept: for a list that nothing else narrows. */
+  readonly total?: (values: readonly string[], request: ApiRequest, resource: Resource) => Promise<number | undefined>;
   /** An empty value is refused by `where`; to others it is as if it were not there. */
   readonly refusesEmpty?: true;
 }

@@ -17,6 +17,7 @@ import {
 } from './filters.ts';
 import { parseReference } from './names.ts';
 import { isIdOf, isOneOf } from './references.ts';
+import { keptCount } from './row-counts.ts';
 
 const DEFAULT_LIMIT = 100;
 /** Beside the filters, what every list understands. */
@@ -75,14 +76,28 @@ const referenceList = (by: 'href' | 'prn', resource: Resource): Filter =>
     return versions.length > 0 ? sql`(${join(versions, ' or ')})` : byId;
   });
 
+/** Answers how many rows there are, where that is kept. */
+type Total = () => Promise<number | undefined>;
+
+/** For a list of all rows of a resource. */
+const totalOf = ({ counted }: Resource, { services }: ApiRequest): Total | undefined =>
+  counted && (() => keptCount(services.db, counted.table, counted.pulpType === undefined ? undefined : [counted.pulpType]));
+
+/** What a list is counted from, and under which condition beside its own. */
+function countedFrom({ from, counted }: Resource, where: Sql): { from: Sql; where: Sql } {
+  if (!counted?.from) return { from, where };
+  const type = counted.pulpType === undefined ? sql`true` : sql`m.pulp_type = ${counted.pulpType}`;
+  return { from: counted.from, where: where === empty ? sql`where ${type}` : sql`${where} and ${type}` };
+}
+
 /** The condition that a list's query asks for. Throws ValidationError for names and values that cannot be. */
 async function whereOf(
   resource: Resource,
   filters: ReadonlyMap<string, Filter>,
   request: ApiRequest,
-): Promise<{ joins: Sql; where: Sql; slow: boolean; narrowed: readonly string[] }> {
+): Promise<{ joins: Sql; where: Sql; slow: boolean; total: Total | undefined }> {
   const conditions: Sql[] = [];
-  const narrowed: string[] = [];
+  const totals: (Total | undefined)[] = [];
   const joins: Sql[] = [];
   let slow = false;
   for (const [name, values] of resource.unfiltered ? [] : Object.entries(request.query)) {
@@ -92,14 +107,23 @@ async function whereOf(
     refuseNul(name, values);
     if (asksNothing(filter, values.at(-1))) continue;
     slow ||= filter.slow === true;
-    narrowed.push(name);
+    const { total } = filter;
+    totals.push(
+      total &&
+        (() =>
+          total(
+            values.map((value) => value.trim()),
+            request,
+            resource,
+          )),
+    );
     if (filter.asJoin) joins.push(filter.asJoin.from);
     conditions.push(await condition(name, filter.asJoin ? { ...filter, where: filter.asJoin.where } : filter, values, request));
   }
   const q = resource.unfiltered ? undefined : lastOf(request.query, 'q');
   if (q?.trim()) {
     refuseNul('q', [q]);
-    narrowed.push('q');
+    totals.push(undefined);
     slow = true;
     conditions.push(await expressionCondition(q, filters, request));
   }
@@ -109,7 +133,8 @@ async function whereOf(
     joins: joins.length > 0 ? join(joins, ' ') : empty,
     where: conditions.length > 0 ? sql`where ${join(conditions, ' and ')}` : empty,
     slow,
-    narrowed,
+    total:
+      scope || resource.nested || totals.length > 1 ? undefined : totals.length === 1 ? totals[0] : totalOf(resource, request),
   };
 }
 
@@ -204,15 +229,16 @@ export interface Page {
 /** The page of rows that a request asks for. */
 export async function listRows(resource: Resource, filters: ReadonlyMap<string, Filter>, request: ApiRequest): Promise<Page> {
   const { limit, offset } = pageOf(request);
-  const { joins, where, slow, narrowed } = await whereOf(resource, filters, request);
+  const { joins, where, slow, total } = await whereOf(resource, filters, request);
   const rowsQuery = sql`select ${resource.select} from ${resource.from} ${joins} ${where} order by ${orderOf(resource, request)} limit ${limit}::bigint offset ${offset}::bigint`;
-  const countQuery = sql`select count(*) as count from ${resource.from} ${joins} ${where}`;
-  const known = narrowed.length <= 1 ? await resource.knownCount?.(request) : undefined;
+  const counted = countedFrom(resource, where);
+  const countQuery = sql`select count(*) as count from ${counted.from} ${joins} ${counted.where}`;
   const { db } = request.services;
   const run = async (target: Pick<typeof db, 'query'>) => {
     const rows = await target.query<Row>(rowsQuery);
     // A page that is not full says itself how many there are.
     if (rows.length < limit && (rows.length > 0 || offset === 0)) return { rows, count: offset + rows.length };
+    const known = await total?.();
     if (known !== undefined) return { rows, count: known };
     const [counted] = await target.query<{ count: number }>(countQuery);
     return { rows, count: counted?.count ?? 0 };

@@ -90,4 +90,5 @@ export const artifact: Resource = defineResource({
   actions: { create, delete: remove },
   select: sql`m.*`,
   from: sql`artifact m`,
+  counted: { table: 'artifact' },
 });

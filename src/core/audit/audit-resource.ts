@@ -70,6 +70,7 @@ export const auditEntry = defineResource({
   policy: { statements: [allow(['list', 'retrieve'], mayAnywhere(VIEW))] },
   select: sql`m.*`,
   from: sql`audit_entry m`,
+  counted: { table: 'audit_entry' },
 });
 
 /** The role of those who read the audit log. */

@@ -53,6 +53,7 @@ export function defineContentGuard(definition: ContentGuardKind): Resource {
     actions: roleActions,
     verbs: ['list', 'create', 'read', 'update', 'partial_update', 'delete'],
     mutation: { create: 'sync', update: 'sync', delete: 'sync' },
+    counted: { table: 'content_guard', pulpType },
     only: sql`m.pulp_type = ${pulpType}`,
     select: sql`m.*${detailColumns(detail?.columns ?? [])}${columns}`,
     from: detail ? sql`content_guard m join ${raw(detail.table)} d on d.id = m.id` : sql`content_guard m`,

@@ -25,10 +25,11 @@ export const genericGuard: Resource = {
   title: ['content guard', 'content guards'],
   description: 'Content guards of every type.',
   fields: { ...genericBaseFields('contentguards'), ...timeFields, ...guardFields },
-  filters: typeFilters(TYPES),
+  filters: typeFilters(TYPES, 'content_guard'),
   ordering: GUARD_ORDERING,
   verbs: ['list'],
   policy: { statements: [allow(['list'])], queryset_scoping: SCOPED },
   select: sql`m.*`,
+  counted: { table: 'content_guard' },
   from: sql`content_guard m`,
 };

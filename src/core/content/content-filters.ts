@@ -1,6 +1,6 @@
 import { raw, type Sql, sql } from '../../db/sql.ts';
 import type { ApiRequest } from '../../kit/api.ts';
-import { lastOf } from '../../kit/body.ts';
+import type { Resource } from '../../kit/define-resource.ts';
 import { RequestRefusedError } from '../../kit/errors.ts';
 import { conditionFilter, type Filter, FilterError, listFilter, rangeOf } from '../../kit/filters.ts';
 import { labelFilter } from '../../kit/labels.ts';
@@ -113,10 +113,23 @@ export function minutesAgo(value: string, { services }: ApiRequest): Sql {
   return sql`now() - make_interval(secs => ${minutes * 60})`;
 }
 
+/** How many units of the resource's type a version holds: counts are kept with versions. */
+async function unitsInVersion(values: readonly string[], request: ApiRequest, { contentType }: Resource): Promise<number> {
+  const version = await versionKey(values.at(-1) ?? '', request);
+  const units = contentType
+    ? sql`(present->>${contentType})::int`
+    : sql`(select sum(count::int) from jsonb_each_text(present) as held(type, count))::int`;
+  const [row] = await request.services.db.query<{ count: number | null }>(sql`
+    select ${units} as count from repository_version
+    where repository_id = ${version.repository_id}::uuid and number = ${version.number}::int`);
+  return row?.count ?? 0;
+}
+
 /** The filters of all content (spec: core, shaping and filtering). `m` is the content row. */
 export const CONTENT_FILTERS: Readonly<Record<string, Filter>> = {
   repository_version: {
     ...ofVersion((version) => sql`m.id in (${presentIn(version)})`),
+    total: unitsInVersion,
     // A unit is in a version once. So the planner walks the version's own rows in order of id, and not those of all content.
     asJoin: {
       from: sql`join repository_content present on present.content_id = m.id`,
@@ -151,16 +164,3 @@ export const keyFilters = (name: string): Readonly<Record<'exact' | 'in', Filter
     sql`(d.domain_id = ${services.domain.id}::uuid and d.${raw(name)} = any(${values}))`;
   return { exact: conditionFilter((value, request) => isOne([value], request)), in: listFilter(isOne) };
 };
-
-/** How many units of the type a version holds, where the list asks for just that version: counts are kept with versions. */
-export const knownCount =
-  (pulpType: string) =>
-  async (request: ApiRequest): Promise<number | undefined> => {
-    const value = lastOf(request.query, 'repository_version');
-    if (!value || !request.caller?.is_superuser) return undefined;
-    const version = await versionKey(value, request);
-    const [row] = await request.services.db.query<{ count: number | null }>(sql`
-    select (present->>${pulpType})::int as count from repository_version
-    where repository_id = ${version.repository_id}::uuid and number = ${version.number}::int`);
-    return row?.count ?? 0;
-  };

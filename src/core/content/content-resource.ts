@@ -65,11 +65,12 @@ export const genericContent: Resource = {
   },
   filters: {
     ...CONTENT_FILTERS,
-    ...typeFilters(TYPES),
+    ...typeFilters(TYPES, 'content'),
   },
   ordering: { pk: 'm.id' },
   verbs: ['list'],
   policy: { statements: [allow(['list'])], queryset_scoping: SCOPED },
   select: sql`m.*, 'sha256:' || a.sha256 as digest`,
+  counted: { table: 'content' },
   from: sql`content m left join artifact a on a.id = m.artifact_id`,
 };

@@ -2,7 +2,7 @@ import { empty, raw, type Sql, sql } from '../../db/sql.ts';
 import { defineResource, type Resource } from '../../kit/define-resource.ts';
 import { labelActions } from '../../kit/labels.ts';
 import { contentFields } from './content-fields.ts';
-import { CONTENT_FILTERS, knownCount } from './content-filters.ts';
+import { CONTENT_FILTERS } from './content-filters.ts';
 
 /** What makes a kind of content another one than the rest. */
 export interface ContentKind
@@ -35,7 +35,11 @@ export function defineContent(kind: ContentKind): Resource {
     ordering,
     verbs: ['list', 'read'],
     actions: labelActions('content', kind.labelStatus ?? 200),
-    knownCount: knownCount(kind.pulpType),
+    counted: {
+      table: 'content',
+      pulpType: kind.pulpType,
+      from: sql`content m left join ${raw(kind.table)} d on d.id = m.id ${kind.joins ?? empty}`,
+    },
     select: sql`m.*, ${kind.select}`,
     from: sql`content m join ${raw(kind.table)} d on d.id = m.id ${kind.joins ?? empty}`,
   });

@@ -28,5 +28,6 @@ export const artifactDistribution = defineResource({
   verbs: ['list', 'read'],
   only: sql`m.pulp_type = ${ARTIFACTS}`,
   select: distributionColumns,
+  counted: { table: 'distribution', pulpType: ARTIFACTS },
   from: sql`distribution m ${distributionJoins}`,
 });

@@ -44,6 +44,11 @@ export function defineDistribution(definition: DistributionKind): Resource {
     },
     select: sql`${distributionColumns}${detailColumns(detail.columns)}`,
     from: sql`distribution m join ${raw(detail.table)} d on d.id = m.id ${distributionJoins}`,
+    counted: {
+      table: 'distribution',
+      pulpType: `${kind.plugin}.${kind.endpoint}`,
+      from: sql`distribution m left join ${raw(detail.table)} d on d.id = m.id ${distributionJoins}`,
+    },
     store: store(
       distributionStore({
         pulpType: `${kind.plugin}.${kind.endpoint}`,

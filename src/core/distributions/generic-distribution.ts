@@ -29,11 +29,12 @@ export const genericDistribution: Resource = {
   },
   filters: {
     ...DISTRIBUTION_FILTERS,
-    ...typeFilters(TYPES),
+    ...typeFilters(TYPES, 'distribution'),
   },
   ordering: DISTRIBUTION_ORDERING,
   verbs: ['list'],
   policy: { statements: [allow(['list'])], queryset_scoping: SCOPED },
   select: distributionColumns,
+  counted: { table: 'distribution' },
   from: sql`distribution m ${distributionJoins}`,
 };

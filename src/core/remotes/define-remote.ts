@@ -32,6 +32,11 @@ export function defineRemote({ policies, aliases = [], detail, fields, ...kind }
     actions: { ...labelActions('remote'), ...roleActions },
     select: sql`m.*${detailColumns(detail.columns)}`,
     from: sql`remote m join ${raw(detail.table)} d on d.id = m.id`,
+    counted: {
+      table: 'remote',
+      pulpType: `${kind.plugin}.${kind.endpoint}`,
+      from: sql`remote m left join ${raw(detail.table)} d on d.id = m.id`,
+    },
     store: tableStore({
       master: 'remote',
       pulpType: `${kind.plugin}.${kind.endpoint}`,

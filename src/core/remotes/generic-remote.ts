@@ -19,11 +19,12 @@ export const genericRemote: Resource = {
   fields: { ...genericBaseFields('remotes'), ...remoteFields(['immediate', 'on_demand', 'streamed']) },
   filters: {
     ...REMOTE_FILTERS,
-    ...typeFilters(TYPES),
+    ...typeFilters(TYPES, 'remote'),
   },
   ordering: REMOTE_ORDERING,
   verbs: ['list'],
   policy: { statements: [allow(['list'])], queryset_scoping: SCOPED },
   select: sql`m.*`,
+  counted: { table: 'remote' },
   from: sql`remote m`,
 };

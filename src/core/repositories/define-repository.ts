@@ -36,6 +36,11 @@ export function defineRepository({ detail, fields, actions, ...kind }: Repositor
     actions: { ...labelActions('repository'), ...roleActions, ...actions },
     select: sql`${repositoryColumns}${detailColumns(detail.columns)}`,
     from: sql`repository m join ${raw(detail.table)} d on d.id = m.id ${repositoryJoins}`,
+    counted: {
+      table: 'repository',
+      pulpType: `${kind.plugin}.${kind.endpoint}`,
+      from: sql`repository m left join ${raw(detail.table)} d on d.id = m.id ${repositoryJoins}`,
+    },
     store: repositoryStore({ pulpType, detail, counted: ['core.Repository', `${kind.plugin}.${kind.model}`] }),
   });
 }

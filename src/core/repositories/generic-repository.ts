@@ -24,11 +24,12 @@ export const genericRepository: Resource = {
   fields: { ...genericBaseFields('repositories'), ...repositoryFields('') },
   filters: {
     ...REPOSITORY_FILTERS,
-    ...typeFilters(TYPES),
+    ...typeFilters(TYPES, 'repository'),
   },
   ordering: REPOSITORY_ORDERING,
   verbs: ['list'],
   policy: { statements: [allow(['list'])], queryset_scoping: SCOPED },
   select: repositoryColumns,
+  counted: { table: 'repository' },
   from: sql`repository m ${repositoryJoins}`,
 };

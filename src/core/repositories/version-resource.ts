@@ -100,6 +100,7 @@ export const repositoryVersions: Resource = {
   kind: 'repository_versions',
   endpoint: '',
   verbs: ['list'],
+  counted: { table: 'repository_version' },
   policy: { statements: [allow(['list'])], queryset_scoping: { function: 'scope_repository_versions' } },
 };
 

@@ -45,8 +45,9 @@ export const versionColumns = sql`
   m.id, m.number, m.repository_id, r.pulp_type as repository_type, base.number as base_number,
   base.repository_id as base_repository_id, base_r.pulp_type as base_repository_type,
   m.added, m.removed, m.present, m.pulp_created, m.pulp_last_updated`;
+/** Left joins, though every version has a repository: they cost nothing where rows are only counted. */
 export const versionTables = sql`
-  repository_version m join repository r on r.id = m.repository_id
+  repository_version m left join repository r on r.id = m.repository_id
   left join repository_version base on base.id = m.base_version_id left join repository base_r on base_r.id = base.repository_id`;
 
 /** The response of a row (spec: repositories, Versions). */

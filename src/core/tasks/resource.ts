@@ -338,5 +338,6 @@ export const task = defineResource({
     m.created_resources, m.created_resource_prns, m.reserved_resources_record, m.result, m.pulp_created, m.pulp_last_updated,
     array(select c.id from task c where c.parent_task_id = m.id) as children`,
   from: sql`task m`,
+  counted: { table: 'task' },
   reduced: { minimal: MINIMAL },
 });

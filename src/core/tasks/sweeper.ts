@@ -3,6 +3,7 @@ import { type Sql, sql } from '../../db/sql.ts';
 import type { Services } from '../../kit/services.ts';
 import type { WakeUp } from '../../queue/queue.ts';
 import { expireAudit } from '../audit/audit-retention.ts';
+import { compactRowCounts } from '../compact-row-counts.ts';
 import { type Repeated, startRepeating } from '../repeat.ts';
 import { removeEndedSessions } from '../users/sessions.ts';
 import { DONE_CHANNEL } from './channels.ts';
@@ -103,6 +104,7 @@ async function purge(tx: Queryable, { config }: Services): Promise<number> {
     delete from worker where last_heartbeat < clock_timestamp() - make_interval(secs => ${config.PULP_WORKER_TTL * LISTED_LIVES}::float8)`);
   await removeEndedSessions(tx);
   await expireAudit(tx, config.DECKLE_AUDIT_RETENTION_DAYS);
+  await compactRowCounts(tx);
   if (config.DECKLE_TASK_RETENTION_DAYS === 0) return 0;
   return tx.execute(sql`
     delete from task where id in (

@@ -130,4 +130,5 @@ export const taskGroup: Resource = defineResource({
   },
   select: sql`m.*, ${tasksAsJson} as tasks`,
   from: sql`task_group m`,
+  counted: { table: 'task_group' },
 });
