@@ -344,3 +344,27 @@ test('tests lie in test/', () => {
     [],
   );
 });
+
+/** What `kit/references.ts` finds rows with: each of them looks through the caller's eyes. */
+const SEEING = /\b(visibleRow|visibleIds|isVisible|resolveReference|sees)\b/;
+/** Files that read references and look up no row by them, with what they do. */
+const ONLY_READ = new Map([
+  ['src/core/access/role-resource.ts', 'which kind of object a filter names'],
+  ['src/core/publications/publication-resource.ts', 'whether a filter names anything; there are no publications'],
+  ['src/core/tasks/resource.ts', 'which PRN a filter names, in rows that are scoped'],
+]);
+
+test('what a client names is looked up through the eyes of the caller', () => {
+  const readers = sources.filter(
+    ({ path, text }) => !below(path, 'src/kit/') && /\.locate\(|\bparseReference\b.*kit\/names/.test(text),
+  );
+  assert.ok(readers.length > 5);
+  assert.deepEqual(
+    readers.filter(({ path, text }) => !SEEING.test(text) && !ONLY_READ.has(path)).map(({ path }) => path),
+    [],
+  );
+  assert.deepEqual(
+    [...ONLY_READ.keys()].filter((path) => !readers.some((reader) => reader.path === path)),
+    [],
+  );
+});

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { pino } from 'pino';
+import { startServer } from '../../../src/server.ts';
+import { eventually } from '../../queue/eventually.ts';
 import { type Answer, startApp, type TestApp } from '../../support/app.ts';
+import { freePort } from '../../support/free-port.ts';
 
 const API = '/pulp/api/v3/';
 const REMOTES = `${API}remotes/container/container/`;
@@ -143,5 +147,44 @@ describe('roles', () => {
     await give(2, 60);
     assert.equal(await costOfPage(60), one);
     assert.ok(one <= 4, `a page takes ${one} queries`);
+  });
+});
+
+describe('another server', () => {
+  it('knows of roles and memberships with the next request, and of changed policies when it has been told', async () => {
+    const config = { ...app.services.config, PORT: await freePort() };
+    const other = await startServer(config, pino({ level: 'silent' }));
+    try {
+      const there = async (path: string) => {
+        const authorization = `Basic ${Buffer.from(`ada:${PASSWORD}`).toString('base64')}`;
+        return (await fetch(`${other.url}${path}`, { headers: { authorization } })).status;
+      };
+      const { body: made } = await app.request('POST', REMOTES, { ...remote, name: 'seen from elsewhere' });
+      const href = made.pulp_href as string;
+      const role = { role: 'container.containerremote_viewer', users: ['ada'] };
+      assert.equal(await there(href), 404);
+      await app.request('POST', `${href}add_role/`, role);
+      assert.equal(await there(href), 200);
+      await app.request('POST', `${href}remove_role/`, role);
+      assert.equal(await there(href), 404);
+      await app.request('POST', `${API}groups/`, { name: 'watchers' });
+      const [group] = (await app.request('GET', `${API}groups/?name=watchers`)).body.results;
+      await app.request('POST', `${href}add_role/`, { role: role.role, groups: ['watchers'] });
+      const [ada] = (await app.request('GET', `${API}users/?username=ada`)).body.results;
+      await app.request('POST', `${group.pulp_href}users/`, { username: 'ada' });
+      assert.equal(await there(href), 200);
+      await app.request('DELETE', `${group.pulp_href}users/${ada.id}/`);
+      assert.equal(await there(href), 404);
+      const policy = await policyOf('remotes/container/container');
+      await app.request('PATCH', policy.pulp_href, {
+        queryset_scoping: {},
+        statements: [{ action: '*', effect: 'allow', principal: 'authenticated' }],
+      });
+      await eventually('the changed policy', async () => (await there(href)) === 200);
+      await app.request('POST', `${policy.pulp_href}reset/`);
+      await eventually('the policy as it was', async () => (await there(href)) === 404);
+    } finally {
+      await other.stop();
+    }
   });
 });
