@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { companionTag, cosignSignatureOf, simpleImage, simpleIndex } from '../support/images.ts';
 import { missing } from '../support/missing.ts';
+import { type PulpCli, pulpCli } from '../support/pulp-cli.ts';
 import { startUpstream, type Upstream } from '../support/upstream-registry.ts';
 import { type Body, openServer, type Server, unique } from './server.ts';
 
@@ -18,10 +19,13 @@ const REMOTES = `${API}remotes/container/container/`;
 let server: Server;
 let upstream: Upstream;
 let folder: string;
+let cli: PulpCli;
 before(async () => {
   [server, upstream, folder] = [await openServer(), await startUpstream(), await mkdtemp(join(tmpdir(), 'deckle-flows-'))];
+  cli = await pulpCli(server.url);
 });
 after(async () => {
+  await cli.remove();
   await server.stop();
   await upstream.stop();
   await rm(folder, { recursive: true, force: true });
@@ -168,14 +172,7 @@ describe('the documented flow', () => {
   it('by the pulp command line', { skip: missing('pulp') }, async () => {
     const name = unique('documented/cli');
     upstream.put(name, simpleImage(name), 'latest');
-    const config = join(folder, 'cli.toml');
-    await writeFile(config, `[cli]\nbase_url = "${server.url}"\nusername = "admin"\npassword = "password"\nverify_ssl = false\n`);
-    const pulp = async (...args: string[]): Promise<Body> => {
-      const { stdout } = await run('pulp', ['--config', config, ...args], {
-        env: { ...process.env, HOME: folder, XDG_CACHE_HOME: folder, XDG_CONFIG_HOME: folder },
-      });
-      return stdout.trim() === '' ? undefined : JSON.parse(stdout);
-    };
+    const { pulp } = cli;
     const foo = unique('foo');
     assert.ok((await pulp('status')).online_workers.length > 0);
     assert.equal((await pulp('container', 'repository', 'create', '--name', foo)).name, foo);

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { missing } from '../support/missing.ts';
 import { type OstreeFixture, ostree, ostreeFixture } from '../support/ostree-fixtures.ts';
+import { type PulpCli, pulpCli } from '../support/pulp-cli.ts';
 import { OstreeUpstream } from '../support/upstream-ostree.ts';
 import { type Body, openServer, type Server, unique } from './server.ts';
 
@@ -18,14 +19,17 @@ let server: Server;
 let folder: string;
 let fixture: OstreeFixture;
 let upstream: OstreeUpstream;
+let cli: PulpCli;
 before(async () => {
   if (skip) return;
   folder = await mkdtemp(join(tmpdir(), 'deckle-ostree-flows-'));
   fixture = await ostreeFixture('small', join(folder, 'upstream'));
   [server, upstream] = [await openServer(), await OstreeUpstream.start(fixture.path)];
+  cli = await pulpCli(server.url);
 });
 after(async () => {
   if (skip) return;
+  await cli.remove();
   await server.stop();
   await upstream.stop();
   await rm(folder, { recursive: true, force: true });
@@ -170,21 +174,9 @@ describe('modify', { skip }, () => {
   });
 });
 
-/** Runs `pulp …` and answers what it printed. */
-async function commandLine(): Promise<(...args: string[]) => Promise<Body>> {
-  const config = join(folder, 'cli.toml');
-  await writeFile(config, `[cli]\nbase_url = "${server.url}"\nusername = "admin"\npassword = "password"\nverify_ssl = false\n`);
-  return async (...args) => {
-    const { stdout } = await run('pulp', ['--config', config, ...args], {
-      env: { ...process.env, HOME: folder, XDG_CACHE_HOME: folder, XDG_CONFIG_HOME: folder },
-    });
-    return stdout.trim() === '' ? undefined : JSON.parse(stdout);
-  };
-}
-
 describe('a mirrored repository', { skip }, () => {
   it('is managed by the pulp command line, and pulled by ostree', { skip: skip || missing('pulp') }, async () => {
-    const pulp = await commandLine();
+    const { pulp } = cli;
     const foo = unique('foo');
     const created = await pulp('ostree', 'remote', 'create', '--name', foo, '--url', upstream.url, '--depth', '0');
     // An empty list is what the command line sends where nothing is said: it selects all.
@@ -227,7 +219,7 @@ describe('a mirrored repository', { skip }, () => {
   });
 
   it('is imported by the pulp command line', { skip: skip || missing('pulp', 'tar') }, async () => {
-    const pulp = await commandLine();
+    const { pulp } = cli;
     const foo = unique('imported');
     const source = join(folder, foo);
     await ostreeFixture('small', source);
