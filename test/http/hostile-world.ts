@@ -94,7 +94,8 @@ export async function complaint(
   const answer = await response.text();
   if (response.status < 300) return undefined;
   const said = `${response.status} ${answer.slice(0, 200)}`;
-  if (response.status >= 500) return said;
+  // Who asks is logged in, and stays so.
+  if (response.status >= 500 || response.status === 401 || response.status === 429) return said;
   return isErrorBody(JSON.parse(answer)) ? undefined : `in no recorded shape: ${said}`;
 }
 
