@@ -125,6 +125,10 @@ export const allowWhere = (action: readonly string[], expression: string): State
   condition_expression: [expression],
 });
 
+/** The actions that change a row, labels among them, and those on its roles: policies name them together. */
+export const CHANGES = ['update', 'partial_update', 'set_label', 'unset_label'];
+export const ROLE_ACTIONS = ['list_roles', 'add_role', 'remove_role'];
+
 /** Holds the permission on everything or on the object. */
 export const may = (permission: string): string => `has_model_or_domain_or_obj_perms:${permission}`;
 /** Holds the permission on everything. */

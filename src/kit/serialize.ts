@@ -1,5 +1,5 @@
 import type { ApiRequest } from './api.ts';
-import type { Fields, Resource, Row } from './define-resource.ts';
+import type { Field, Fields, Resource, Row } from './define-resource.ts';
 import { collectionPath, prnType } from './names.ts';
 import type { Services } from './services.ts';
 import { described } from './wire.ts';
@@ -19,6 +19,21 @@ export const baseFields = (resource: Pick<Resource, 'kind' | 'plugin' | 'endpoin
     value: (row) => `prn:${prnType(resource)}:${row.id}`,
   },
   ...timeFields,
+});
+
+/** Says which of the fields that are only taken are set: `set` answers them for a row, in order. */
+export const hiddenFields = (set: (row: Row) => readonly (readonly [name: string, isSet: boolean])[]): Field => ({
+  wire: described({
+    type: 'array',
+    items: {
+      type: 'object',
+      properties: { name: { type: 'string' }, is_set: { type: 'boolean' } },
+      required: ['is_set', 'name'],
+    },
+  }),
+  access: 'read',
+  description: 'The write-only fields, and whether they are set.',
+  value: (row) => set(row).map(([name, is_set]) => ({ name, is_set })),
 });
 
 export const timeFields: Fields = {

@@ -1,3 +1,4 @@
+import type { Queryable } from '../../db/database.ts';
 import { type Component, callerOf } from '../../kit/api.ts';
 import { responseComponent } from '../../kit/components.ts';
 import type { Action, Fields, Resource, Row } from '../../kit/define-resource.ts';
@@ -35,29 +36,21 @@ const listRoles: Action = {
   }),
 };
 
-const addRole: Action = {
+/** Gives or takes a role on the object. */
+const changeRole = (
+  summary: string,
+  change: (tx: Queryable, named: NestedRole, object: ObjectName, resource: Resource) => Promise<void>,
+): Action => ({
   method: 'post',
-  summary: 'Give users and groups a role on this object',
+  summary,
   body: { component: 'NestedRole', fields: NESTED_ROLE },
   responses: [{ status: 201, component: NESTED_ROLE_RESPONSE }],
   async run({ request, resource, row, body }) {
     const named = body as unknown as NestedRole;
-    await request.services.db.transaction((tx) => assignRole(tx, named, objectOf(resource, row), permissionsOf(resource)));
+    await request.services.db.transaction((tx) => change(tx, named, objectOf(resource, row), resource));
     return { status: 201, body };
   },
-};
-
-const takeRole: Action = {
-  method: 'post',
-  summary: 'Take a role on this object from users and groups',
-  body: { component: 'NestedRole', fields: NESTED_ROLE },
-  responses: [{ status: 201, component: NESTED_ROLE_RESPONSE }],
-  async run({ request, resource, row, body }) {
-    const named = body as unknown as NestedRole;
-    await request.services.db.transaction((tx) => removeRole(tx, named, objectOf(resource, row)));
-    return { status: 201, body };
-  },
-};
+});
 
 const myPermissions: Action = {
   method: 'get',
@@ -78,7 +71,9 @@ const myPermissions: Action = {
 /** The roles on an object: who has them, giving and taking them, and what the caller may do with it (spec: rbac, endpoints). */
 export const roleActions: Readonly<Record<'list_roles' | 'add_role' | 'remove_role' | 'my_permissions', Action>> = {
   list_roles: listRoles,
-  add_role: addRole,
-  remove_role: takeRole,
+  add_role: changeRole('Give users and groups a role on this object', (tx, named, object, resource) =>
+    assignRole(tx, named, object, permissionsOf(resource)),
+  ),
+  remove_role: changeRole('Take a role on this object from users and groups', removeRole),
   my_permissions: myPermissions,
 };

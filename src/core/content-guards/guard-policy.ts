@@ -1,4 +1,4 @@
-import { allow, may, mayAnywhere, ownerGets, type Policy, SCOPED, type Statement } from '../../kit/policy.ts';
+import { allow, may, mayAnywhere, ownerGets, type Policy, ROLE_ACTIONS, SCOPED, type Statement } from '../../kit/policy.ts';
 
 /** Who may do what with a kind of content guard, as Pulp's own policies say it (spec: rbac). `model` in lower case. */
 export const guardPolicy = (
@@ -12,7 +12,7 @@ export const guardPolicy = (
     allow(['update', 'partial_update'], may(`core.change_${model}`)),
     allow(['destroy'], may(`core.delete_${model}`)),
     ...more,
-    allow(['list_roles', 'add_role', 'remove_role'], may(`core.manage_roles_${model}`)),
+    allow(ROLE_ACTIONS, may(`core.manage_roles_${model}`)),
   ],
   creation_hooks: ownerGets(roles),
   queryset_scoping: SCOPED,

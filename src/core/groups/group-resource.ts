@@ -3,7 +3,7 @@ import { sql } from '../../db/sql.ts';
 import { defineResource } from '../../kit/define-resource.ts';
 import { NotFoundError } from '../../kit/errors.ts';
 import { numberFilters } from '../../kit/filters.ts';
-import { allow, ownerGets, SCOPED } from '../../kit/policy.ts';
+import { allow, ownerGets, ROLE_ACTIONS, SCOPED } from '../../kit/policy.ts';
 import { baseFields } from '../../kit/serialize.ts';
 import { described, text } from '../../kit/wire.ts';
 import { roleActions } from '../access/role-actions.ts';
@@ -46,7 +46,7 @@ export const group = defineResource({
       allow(['create'], 'has_model_perms:core.add_group'),
       allow(['update', 'partial_update'], 'has_model_or_obj_perms:core.change_group'),
       allow(['destroy'], 'has_model_or_obj_perms:core.delete_group'),
-      allow(['list_roles', 'add_role', 'remove_role'], 'has_model_or_obj_perms:core.manage_roles_group'),
+      allow(ROLE_ACTIONS, 'has_model_or_obj_perms:core.manage_roles_group'),
     ],
     creation_hooks: ownerGets('core.group_owner'),
     queryset_scoping: SCOPED,

@@ -1,10 +1,10 @@
-import type { Field, Fields, Row } from '../../kit/define-resource.ts';
+import type { Field, Fields } from '../../kit/define-resource.ts';
 import { ValidationError } from '../../kit/errors.ts';
 import type { Filter } from '../../kit/filters.ts';
 import { NAME_LOOKUPS, TIME_LOOKUPS } from '../../kit/filters.ts';
 import { labelFilter } from '../../kit/labels.ts';
-import { timeFields } from '../../kit/serialize.ts';
-import { bool, choice, decimal, described, headerList, integer, labels, text } from '../../kit/wire.ts';
+import { hiddenFields, timeFields } from '../../kit/serialize.ts';
+import { bool, choice, decimal, headerList, integer, labels, text } from '../../kit/wire.ts';
 
 /** Columns that are sealed at rest and never answered. */
 export const REMOTE_SECRETS = ['client_key', 'proxy_username', 'proxy_password', 'username', 'password'] as const;
@@ -65,24 +65,6 @@ const proxyUrl: Field = {
   },
 };
 
-/** Which secrets a row has, in the recorded order; `aliases` are write-only names that are never set. */
-const hiddenFields = (aliases: readonly string[]): Field => ({
-  wire: described({
-    type: 'array',
-    items: {
-      type: 'object',
-      properties: { name: { type: 'string' }, is_set: { type: 'boolean' } },
-      required: ['is_set', 'name'],
-    },
-  }),
-  access: 'read',
-  description: 'The write-only fields, and whether they are set.',
-  value: (row: Row) => [
-    ...REMOTE_SECRETS.map((name) => ({ name, is_set: row[name] !== null })),
-    ...aliases.map((name) => ({ name, is_set: false })),
-  ],
-});
-
 /** The fields of every remote (spec: core, remote fields). `policies`: what the kind allows, the first being the default. */
 export const remoteFields = (policies: readonly string[], aliases: readonly string[] = []): Fields => ({
   ...timeFields,
@@ -95,7 +77,11 @@ export const remoteFields = (policies: readonly string[], aliases: readonly stri
     default: policies[0],
     description: 'When content is fetched: at sync, or when a client asks for it.',
   },
-  hidden_fields: hiddenFields(aliases),
+  hidden_fields: hiddenFields((row) => [
+    ...REMOTE_SECRETS.map((secret) => [secret, row[secret] !== null] as const),
+    // Write-only names that are never set.
+    ...aliases.map((alias) => [alias, false] as const),
+  ]),
   ca_cert: pem('ca_cert', "PEM of the authority that the upstream's certificate is checked with."),
   client_cert: pem('client_cert', 'PEM of the certificate that is shown to the upstream.'),
   client_key: secret('PEM of the private key of the client certificate.'),

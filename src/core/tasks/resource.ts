@@ -5,7 +5,7 @@ import { defineResource, type Field, type Fields, type Resource, type Row } from
 import { ConflictError, NotFoundError, RequestRefusedError, ValidationError } from '../../kit/errors.ts';
 import { choiceFilter, conditionFilter, type Filter, listFilter, TIME_LOOKUPS, textFilters } from '../../kit/filters.ts';
 import { parseReference, prnType, taskGroupHref, taskHref, userHref } from '../../kit/names.ts';
-import { allow, may, ownerGets, SCOPED } from '../../kit/policy.ts';
+import { allow, may, ownerGets, ROLE_ACTIONS, SCOPED } from '../../kit/policy.ts';
 import { relatedFilter } from '../../kit/reference-filters.ts';
 import { malformedReference, visibleRow } from '../../kit/references.ts';
 import { baseFields, serialize, timeFields } from '../../kit/serialize.ts';
@@ -319,7 +319,7 @@ export const task = defineResource({
       allow(['destroy'], may('core.delete_task')),
       allow(['update', 'partial_update'], may('core.change_task')),
       allow(['purge']),
-      allow(['list_roles', 'add_role', 'remove_role'], may('core.manage_roles_task')),
+      allow(ROLE_ACTIONS, may('core.manage_roles_task')),
     ],
     creation_hooks: ownerGets('core.task_owner'),
     queryset_scoping: SCOPED,

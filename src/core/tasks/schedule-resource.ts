@@ -1,7 +1,7 @@
 import { sql } from '../../db/sql.ts';
 import { defineResource } from '../../kit/define-resource.ts';
 import { taskHref } from '../../kit/names.ts';
-import { allow, may, ownerGets, SCOPED } from '../../kit/policy.ts';
+import { allow, may, ownerGets, ROLE_ACTIONS, SCOPED } from '../../kit/policy.ts';
 import { baseFields } from '../../kit/serialize.ts';
 import { described } from '../../kit/wire.ts';
 import { roleActions } from '../access/role-actions.ts';
@@ -67,10 +67,7 @@ export const taskSchedule = defineResource({
     task_name: 'm.task_name',
   },
   policy: {
-    statements: [
-      allow(['list', 'retrieve', 'my_permissions']),
-      allow(['list_roles', 'add_role', 'remove_role'], may('core.manage_roles_taskschedule')),
-    ],
+    statements: [allow(['list', 'retrieve', 'my_permissions']), allow(ROLE_ACTIONS, may('core.manage_roles_taskschedule'))],
     creation_hooks: ownerGets('core.taskschedule_owner'),
     queryset_scoping: SCOPED,
   },

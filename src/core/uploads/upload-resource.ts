@@ -5,7 +5,7 @@ import { ASYNC_RESPONSE, responseComponent } from '../../kit/components.ts';
 import { type Action, defineResource, type Fields, type Resource, type Store } from '../../kit/define-resource.ts';
 import { ApiError } from '../../kit/errors.ts';
 import { prnOf } from '../../kit/names.ts';
-import { allow, may, mayAnywhere, OWNED_AND_VIEWED, ownerGets, SCOPED } from '../../kit/policy.ts';
+import { allow, may, mayAnywhere, OWNED_AND_VIEWED, ownerGets, ROLE_ACTIONS, SCOPED } from '../../kit/policy.ts';
 import { baseFields, serialize, wantedFields } from '../../kit/serialize.ts';
 import { tableStore } from '../../kit/store.ts';
 import { described, integer, text } from '../../kit/wire.ts';
@@ -150,7 +150,7 @@ export const upload: Resource = defineResource({
       allow(['create'], mayAnywhere('core.add_upload')),
       allow(['update', 'partial_update', 'commit'], may('core.change_upload')),
       allow(['destroy'], may('core.delete_upload')),
-      allow(['list_roles', 'add_role', 'remove_role'], may('core.manage_roles_upload')),
+      allow(ROLE_ACTIONS, may('core.manage_roles_upload')),
     ],
     creation_hooks: ownerGets('core.upload_owner'),
     queryset_scoping: SCOPED,

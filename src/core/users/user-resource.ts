@@ -3,7 +3,7 @@ import { callerOf } from '../../kit/api.ts';
 import { defineResource, type Row } from '../../kit/define-resource.ts';
 import { ValidationError } from '../../kit/errors.ts';
 import { groupHref, prnOf } from '../../kit/names.ts';
-import { baseFields } from '../../kit/serialize.ts';
+import { baseFields, hiddenFields } from '../../kit/serialize.ts';
 import { bool, described } from '../../kit/wire.ts';
 import { hashPassword } from '../../lib/password-hash.ts';
 import { checkPassword, type PasswordOwner } from './password-rules.ts';
@@ -61,19 +61,7 @@ export const user = defineResource({
       value: ({ groups }) =>
         (groups as UserGroup[]).map(({ id, name }) => ({ name, pulp_href: groupHref(id), prn: prnOf('auth', 'Group', id) })),
     },
-    hidden_fields: {
-      wire: described({
-        type: 'array',
-        items: {
-          type: 'object',
-          properties: { name: { type: 'string' }, is_set: { type: 'boolean' } },
-          required: ['is_set', 'name'],
-        },
-      }),
-      access: 'read',
-      description: 'The write-only fields, and whether they are set.',
-      value: (row) => [{ name: 'password', is_set: row.password !== null }],
-    },
+    hidden_fields: hiddenFields((row) => [['password', row.password !== null]]),
     password: {
       wire: passwordWire,
       access: 'write',

@@ -1,5 +1,16 @@
 import type { BuiltInRole } from '../../../kit/define-resource.ts';
-import { allow, allowWhere, may, mayAnywhere, type NamedFunction, ownerGets, type Policy, SCOPED } from '../../../kit/policy.ts';
+import {
+  allow,
+  allowWhere,
+  CHANGES,
+  may,
+  mayAnywhere,
+  type NamedFunction,
+  ownerGets,
+  type Policy,
+  ROLE_ACTIONS,
+  SCOPED,
+} from '../../../kit/policy.ts';
 
 /*
  * Who may do what with container resources, as Pulp's own policies say it (spec: rbac). The statements are API: operators
@@ -17,8 +28,6 @@ const scoped = (name: string, ...parameters: (keyof typeof SEEN)[]): NamedFuncti
 });
 const onRow = (permission: string): string => `has_namespace_or_obj_perms:container.${permission}`;
 const onRepository = (permission: string): string => `has_repository_model_or_domain_or_obj_perms:container.${permission}`;
-const CHANGES = ['update', 'partial_update', 'set_label', 'unset_label'];
-const ROLES = ['list_roles', 'add_role', 'remove_role'];
 
 export const remotePolicy: Policy = {
   statements: [
@@ -27,7 +36,7 @@ export const remotePolicy: Policy = {
     allow(['retrieve'], may('container.view_containerremote')),
     allow(CHANGES, may('container.change_containerremote'), may('container.view_containerremote')),
     allow(['destroy'], may('container.delete_containerremote'), may('container.view_containerremote')),
-    allow(ROLES, may('container.manage_roles_containerremote')),
+    allow(ROLE_ACTIONS, may('container.manage_roles_containerremote')),
   ],
   creation_hooks: ownerGets('container.containerremote_owner'),
   queryset_scoping: SCOPED,
@@ -66,7 +75,7 @@ export const repositoryPolicy: Policy = {
       may('container.view_containerrepository'),
       'has_repo_or_repo_ver_param_model_or_domain_or_obj_perms:file.view_filerepository',
     ),
-    allow(ROLES, may('container.manage_roles_containerrepository')),
+    allow(ROLE_ACTIONS, may('container.manage_roles_containerrepository')),
   ],
   creation_hooks: ownerGets('container.containerrepository_owner'),
   queryset_scoping: scoped('get_container_repos_qs', 'ns_perm', 'dist_perm', 'repo_perm'),
@@ -98,7 +107,7 @@ export const distributionPolicy: Policy = {
     allow(['push'], onRow('push_containerdistribution'), 'obj_exists'),
     allow(['push'], onRow('add_containerdistribution'), onRow('push_containerdistribution')),
     allow(['destroy'], onRow('delete_containerdistribution'), onRow('view_containerdistribution')),
-    allow(ROLES, may('container.manage_roles_containerdistribution')),
+    allow(ROLE_ACTIONS, may('container.manage_roles_containerdistribution')),
     allow(['pull_new_content'], 'has_namespace_obj_perms:container.namespace_modify_content_containerrepository'),
   ],
   creation_hooks: ownerGets('container.containerdistribution_owner'),
@@ -114,7 +123,7 @@ export const namespacePolicy: Policy = {
     allow(['destroy'], may('container.delete_containernamespace'), may('container.view_containernamespace')),
     allow(['create_distribution'], may('container.namespace_add_containerdistribution')),
     allow(['view_distribution'], may('container.namespace_view_containerdistribution')),
-    allow(ROLES, may('container.manage_roles_containernamespace')),
+    allow(ROLE_ACTIONS, may('container.manage_roles_containernamespace')),
   ],
   creation_hooks: ownerGets('container.containernamespace_owner'),
   queryset_scoping: SCOPED,

@@ -1,5 +1,15 @@
 import { sql } from '../../../db/sql.ts';
-import { allow, may, mayAnywhere, ownerGets, type Policy, SCOPED, type Scope } from '../../../kit/policy.ts';
+import {
+  allow,
+  CHANGES,
+  may,
+  mayAnywhere,
+  ownerGets,
+  type Policy,
+  ROLE_ACTIONS,
+  SCOPED,
+  type Scope,
+} from '../../../kit/policy.ts';
 
 /*
  * Who may do what with OSTree resources, as Pulp's own policies say it (spec: rbac). The statements are API: operators read,
@@ -11,8 +21,6 @@ const onRepository = (permission: string): string => `has_repository_model_or_do
 const VIEWED_REMOTE = 'has_remote_param_model_or_domain_or_obj_perms:ostree.view_ostreeremote';
 const VIEWED_REPOSITORY = `has_repo_or_repo_ver_param_model_or_domain_or_obj_perms:${VIEW_REPOSITORY}`;
 const VIEWED_PUBLICATION = 'has_publication_param_model_or_domain_or_obj_perms:ostree.view_ostreepublication';
-const CHANGES = ['update', 'partial_update', 'set_label', 'unset_label'];
-const ROLES = ['list_roles', 'add_role', 'remove_role'];
 
 export const remotePolicy: Policy = {
   statements: [
@@ -21,7 +29,7 @@ export const remotePolicy: Policy = {
     allow(['retrieve'], may('ostree.view_ostreeremote')),
     allow(CHANGES, may('ostree.change_ostreeremote')),
     allow(['destroy'], may('ostree.delete_ostreeremote')),
-    allow(ROLES, may('ostree.manage_roles_ostreeremote')),
+    allow(ROLE_ACTIONS, may('ostree.manage_roles_ostreeremote')),
   ],
   creation_hooks: ownerGets('ostree.ostreeremote_owner'),
   queryset_scoping: SCOPED,
@@ -37,7 +45,7 @@ export const repositoryPolicy: Policy = {
     allow(['sync'], may('ostree.sync_ostreerepository'), VIEWED_REMOTE, may(VIEW_REPOSITORY)),
     allow(['import_all', 'import_commits'], may('ostree.import_commits_ostreerepository'), may(VIEW_REPOSITORY)),
     allow(['modify'], may('ostree.modify_ostreerepository')),
-    allow(ROLES, may('ostree.manage_roles_ostreerepository')),
+    allow(ROLE_ACTIONS, may('ostree.manage_roles_ostreerepository')),
   ],
   creation_hooks: ownerGets('ostree.ostreerepository_owner'),
   queryset_scoping: SCOPED,
@@ -63,7 +71,7 @@ export const distributionPolicy: Policy = {
     allow(['retrieve'], may('ostree.view_ostreedistribution')),
     allow(CHANGES, may('ostree.change_ostreedistribution'), VIEWED_REPOSITORY, VIEWED_PUBLICATION),
     allow(['destroy'], may('ostree.delete_ostreedistribution')),
-    allow(ROLES, may('ostree.manage_roles_ostreedistribution')),
+    allow(ROLE_ACTIONS, may('ostree.manage_roles_ostreedistribution')),
   ],
   creation_hooks: ownerGets('ostree.ostreedistribution_owner'),
   queryset_scoping: SCOPED,
