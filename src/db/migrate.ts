@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import type { Logger } from 'pino';
 import { packageRoot } from '../lib/package-root.ts';
+import { MIGRATION_LOCK } from './advisory-locks.ts';
 import type { Database } from './database.ts';
 import { sql } from './sql.ts';
 
@@ -11,9 +12,6 @@ import { sql } from './sql.ts';
 export class MigrationError extends Error {
   override readonly name = 'MigrationError';
 }
-
-/** Prisma Migrate takes this lock too. */
-const LOCK = 72707369;
 
 // As Prisma Migrate makes it: its commands work on the same table.
 const HISTORY = `create table if not exists _prisma_migrations (
@@ -27,7 +25,7 @@ const HISTORY = `create table if not exists _prisma_migrations (
   applied_steps_count integer not null default 0
 )`;
 
-interface Migration {
+export interface Migration {
   readonly name: string;
   readonly statements: string;
   readonly checksum: string;
@@ -80,12 +78,12 @@ async function apply(client: pg.Client, migration: Migration): Promise<void> {
  * Brings the database to this version's schema and answers how many migrations that took. Each is one transaction; of
  * several processes that start at once, one applies them and the others wait. Throws MigrationError.
  */
-export async function migrate(url: string, log: Logger, migrations = readMigrations()): Promise<number> {
+export async function migrate(url: string, log: Logger, migrations: readonly Migration[] = readMigrations()): Promise<number> {
   const client = new pg.Client({ connectionString: url });
   client.on('error', () => undefined); // the statement in hand reports it
   await client.connect();
   try {
-    await client.query('select pg_advisory_lock($1)', [LOCK]);
+    await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
     await client.query(HISTORY);
     const todo = await pending(client, migrations);
     for (const migration of todo) {

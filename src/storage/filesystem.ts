@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import type { Logger } from 'pino';
 import { codeOf } from './full-disk.ts';
 import { syncFolder } from './journal.ts';
-import { checkKey } from './layout.ts';
+import { asidePath, checkKey } from './layout.ts';
 import { PendingLocalFile } from './pending-local-file.ts';
 import { ProcessFolder } from './process-folder.ts';
 import { restoreJournals } from './restore-journals.ts';
@@ -165,7 +165,7 @@ class FilesystemStorage implements Storage {
 
   #asidePath(key: string, reason: AsideReason): string {
     checkKey(key);
-    return join(this.#root, 'aside', reason, key);
+    return join(this.#root, asidePath(key, reason));
   }
 
   /** Made once: no folder of the storage is ever removed. */

@@ -1,3 +1,5 @@
+import type { AsideReason } from './storage.ts';
+
 const SHA256_HEX = /^[0-9a-f]{64}$/;
 
 /**
@@ -23,6 +25,9 @@ const KEY = new RegExp(`^(?!(?:tmp|journal|aside)/)${SEGMENT}(?:/${SEGMENT})+$`)
 export function checkKey(key: string): void {
   if (!KEY.test(key) || key.length > 500) throw new RangeError(`not a key of the storage: ${JSON.stringify(key.slice(0, 500))}`);
 }
+
+/** Where a file is that was moved out of its place: no key of the storage, and read by no client. */
+export const asidePath = (key: string, reason: AsideReason): string => `aside/${reason}/${key}`;
 
 const ARTIFACT_KEY = /^artifact\/([0-9a-f]{2})\/([0-9a-f]{62})$/;
 

@@ -31,7 +31,17 @@ describe('deckle', () => {
   test('--help lists the commands and every setting with its description', async () => {
     const { code, output } = await outcome(['--help']);
     assert.equal(code, 0);
-    for (const command of ['start', 'server', 'worker', 'migrate', 'admin', 'rotate-keys', 'signing-service'])
+    for (const command of [
+      'start',
+      'server',
+      'worker',
+      'migrate',
+      'admin',
+      'rotate-keys',
+      'backup',
+      'restore',
+      'signing-service',
+    ])
       assert.ok(output.includes(`\n  ${command}`), command);
     for (const [name, setting] of Object.entries(settings)) {
       assert.ok(output.includes(`\n  ${name}`), name);
@@ -40,7 +50,17 @@ describe('deckle', () => {
   });
 
   test('each command explains itself and does nothing', async () => {
-    for (const command of ['start', 'server', 'worker', 'migrate', 'admin', 'rotate-keys', 'signing-service']) {
+    for (const command of [
+      'start',
+      'server',
+      'worker',
+      'migrate',
+      'admin',
+      'rotate-keys',
+      'backup',
+      'restore',
+      'signing-service',
+    ]) {
       const { code, output } = await outcome([command, '--help'], { DATA_DIR: '/dev/null/none' });
       assert.equal(code, 0);
       assert.ok(output.startsWith(`Usage: deckle ${command}`), output);

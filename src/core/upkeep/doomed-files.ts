@@ -1,3 +1,4 @@
+import { BACKUP_LOCK } from '../../db/advisory-locks.ts';
 import type { Queryable } from '../../db/database.ts';
 import { sql } from '../../db/sql.ts';
 import type { Services } from '../../kit/services.ts';
@@ -7,6 +8,9 @@ import type { Doomed } from './orphan-artifacts.ts';
 /** Files of one transaction. Who stores the same bytes meanwhile waits for it. */
 const BATCH = 500;
 const FILES_AT_ONCE = 16;
+
+/** As ISO text; nothing was moved before it. */
+const BEFORE_EVERYTHING = '0001-01-01T00:00:00.000000Z';
 
 interface DoomedFile {
   readonly sha256: string;
@@ -20,8 +24,8 @@ type FileServices = Pick<Services, 'db' | 'storage'>;
 
 /**
  * Removes doomed files, those that an earlier run has left included (docs/adr/015). First each is moved to where nobody finds it. Then it
- * goes, unless a task is at work that began before that: it may have met the file in its place, and relied on it. Answers what has gone and
- * what is left for a later run.
+ * goes, unless a task is at work that began before that, which may have met the file in its place and relied on it, or a backup, which may
+ * have met its row. Answers what has gone and what is left for a later run.
  */
 export async function removeDoomed(
   services: FileServices,
@@ -68,7 +72,11 @@ async function removeBatch(
   // Only now that all have been moved: a task that this does not see begins later, and finds nothing in their places.
   const [oldest] = await tx.query<{ since: string | null }>(sql`
     select min(pulp_created) as since from task where state in ('running', 'canceling') and id <> ${taskId}::uuid`);
-  const since = oldest?.since ?? null;
+  // A backup that begins later does not see the rows of these files.
+  const [backup] = await tx.query<{ running: boolean }>(sql`
+    select exists (select from pg_locks where locktype = 'advisory' and objid = ${BACKUP_LOCK}::oid and classid = 0::oid
+      and database = (select oid from pg_database where datname = current_database())) as running`);
+  const since = backup?.running ? BEFORE_EVERYTHING : (oldest?.since ?? null);
   const [gone, kept] = [files.filter((file) => isNeedless(file, since)), files.filter((file) => !isNeedless(file, since))];
   await forEach(gone, ({ file }) => storage.dropAside(file, 'doomed'));
   await tx.execute(sql`
