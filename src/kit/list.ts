@@ -18,12 +18,11 @@ import {
 import { parseReference } from './names.ts';
 import { isIdOf, isOneOf } from './references.ts';
 import { keptCount } from './row-counts.ts';
+import { runSlowQueries } from './slow-queries.ts';
 
 const DEFAULT_LIMIT = 100;
 /** Beside the filters, what every list understands. */
 const CONTROLS = new Set(['limit', 'offset', 'ordering', 'q', 'fields', 'exclude_fields', 'format', 'minimal']);
-/** For lists with a pattern made by the user: what a regular expression may cost (security rule 14). */
-const PATTERN_TIMEOUT_MS = 5000;
 
 /** All filters of a resource, by parameter name: look-ups of its fields, its own, and those of every list. */
 export function filtersOf(resource: Resource): ReadonlyMap<string, Filter> {
@@ -243,12 +242,7 @@ export async function listRows(resource: Resource, filters: ReadonlyMap<string, 
     const [counted] = await target.query<{ count: number }>(countQuery);
     return { rows, count: counted?.count ?? 0 };
   };
-  const { rows, count } = slow
-    ? await db.transaction(async (tx) => {
-        await tx.query(sql`select set_config('statement_timeout', ${String(PATTERN_TIMEOUT_MS)}, true)`);
-        return run(tx);
-      })
-    : await run(db);
+  const { rows, count } = slow ? await runSlowQueries(request.services, run) : await run(db);
   return {
     count,
     next: offset + limit < count ? pageLink(request, limit, offset + limit) : null,
