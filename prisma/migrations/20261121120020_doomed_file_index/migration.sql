@@ -1,0 +1,2 @@
+-- DropIndex
+DROP INDEX "doomed_file_aside_at_idx";
