@@ -3,6 +3,7 @@ import { v7 } from 'uuid';
 import { sql } from '../../db/sql.ts';
 import type { Services } from '../../kit/services.ts';
 import type { WakeUp } from '../../queue/queue.ts';
+import { ORPHAN_CLEANUP, orphansLock } from '../upkeep/horizon.ts';
 import { dispatchWithin } from './dispatch.ts';
 import { wake } from './reservations.ts';
 import { FINAL_STATES } from './task-state.ts';
@@ -15,13 +16,16 @@ interface Schedule {
   readonly dispatch_interval: number;
 }
 
+/** What a scheduled task holds of a domain: as much as one that a client asks for. */
+const LOCKS: Readonly<Record<string, (domainId: string) => string>> = { [ORPHAN_CLEANUP]: orphansLock };
+
 /** The schedules that the settings ask for (spec: tasks, endpoints). */
 function wantedSchedules({ DECKLE_ORPHAN_CLEANUP, PULP_ORPHAN_PROTECTION_TIME }: Services['config']): readonly Schedule[] {
   if (!DECKLE_ORPHAN_CLEANUP || PULP_ORPHAN_PROTECTION_TIME === 0) return [];
   return [
     {
       name: 'Clean up stale content periodically',
-      task_name: 'pulpcore.app.tasks.orphan.orphan_cleanup',
+      task_name: ORPHAN_CLEANUP,
       dispatch_interval: PULP_ORPHAN_PROTECTION_TIME * 60,
     },
   ];
@@ -81,12 +85,13 @@ function dispatchNext(services: Services): Promise<{ dispatched: number; wakeUps
       return { dispatched: 0, wakeUps: [] };
     }
     const correlation_id = randomUUID().replaceAll('-', '');
+    const lock = LOCKS[due.task_name];
     const { id, wakeUps } = await dispatchWithin(
       tx,
       services,
       definition,
       {},
-      { domain_id: due.domain_id, user_id: null, correlation_id },
+      { domain_id: due.domain_id, user_id: null, correlation_id, exclusive: lock ? [lock(due.domain_id)] : [] },
     );
     await tx.execute(sql`update task_schedule set last_task_id = ${id}::uuid where id = ${due.id}::uuid`);
     log.info({ schedule: due.name, task: id, cid: correlation_id }, 'scheduled task dispatched');

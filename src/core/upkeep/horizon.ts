@@ -4,6 +4,9 @@ import { type Sql, sql } from '../../db/sql.ts';
 export const ORPHAN_CLEANUP = 'pulpcore.app.tasks.orphan.orphan_cleanup';
 export const RECLAIM_SPACE = 'pulpcore.app.tasks.reclaim_space.reclaim_space';
 
+/** What every orphan cleanup of a domain holds, whoever asks for it. */
+export const orphansLock = (domainId: string): string => `pdrn:${domainId}:orphans`;
+
 /** A thousand years: PostgreSQL's calendar has no room for all that the API takes. */
 const MAX_MINUTES = 1000 * 366 * 24 * 60;
 

@@ -8,6 +8,7 @@ import { prnType } from '../../kit/names.ts';
 import { DIAGNOSTICS, FORMS, plainPath } from '../../kit/operations.ts';
 import { bool, integer, list, reference, text } from '../../kit/wire.ts';
 import { namedVersion } from '../repositories/named-version.ts';
+import { orphansLock } from './horizon.ts';
 import { namedRows } from './named-rows.ts';
 import { orphanCleanup } from './orphan-cleanup.ts';
 import { reclaimSpace } from './reclaim-space.ts';
@@ -56,7 +57,7 @@ const startCleanup = async (request: ApiRequest, body: Record<string, unknown>) 
       orphan_protection_time: (body.orphan_protection_time as number | null | undefined) ?? null,
       dry_run: (body.dry_run as boolean | undefined) ?? false,
     },
-    { exclusive: [lock(request, 'orphans')] },
+    { exclusive: [orphansLock(request.services.domain.id)] },
   );
 };
 
@@ -123,7 +124,7 @@ export const upkeepOperations: readonly Operation[] = [
     path: 'orphans/',
     tag: 'Orphans',
     summary: 'Remove orphans (deprecated: POST orphans/cleanup/)',
-    start: (request) => request.dispatch(orphanCleanup, {}, { exclusive: [lock(request, 'orphans')] }),
+    start: (request) => request.dispatch(orphanCleanup, {}, { exclusive: [orphansLock(request.services.domain.id)] }),
   }),
   starting({
     operationId: 'repair_post',

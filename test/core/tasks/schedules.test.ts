@@ -34,7 +34,7 @@ before(async () => {
   rigs = [await openRig(urls), await openRig(urls)];
 });
 after(async () => {
-  for (const rig of rigs ?? []) await rig.close();
+  for (const rig of rigs ?? []) await rig?.close();
   await database?.drop();
 });
 beforeEach(async () => {
@@ -57,7 +57,10 @@ const schedule = async () => {
   );
   return row;
 };
-const tasks = () => rigs[0].services.db.query<{ id: string; name: string }>(sql`select id, name from task`);
+const tasks = () =>
+  rigs[0].services.db.query<{ id: string; name: string; reserved_resources_record: string[] }>(
+    sql`select id, name, reserved_resources_record from task`,
+  );
 
 test('a schedule is due after its interval, and dispatched once by however many processes', async () => {
   assert.equal(await dispatchDue(at(DAY_MS - 1000)), 0);
@@ -71,6 +74,8 @@ test('a schedule is due after its interval, and dispatched once by however many 
   const [task, ...more] = await tasks();
   assert.deepEqual([task?.name, more.length], [cleanup.name, 0]);
   assert.equal((await schedule())?.last_task_id, task?.id);
+  const domain = rigs[0].services.domain.id;
+  assert.ok(task?.reserved_resources_record.includes(`pdrn:${domain}:orphans`), 'it holds what every cleanup holds');
 });
 
 test('it is not dispatched while the last one is unfinished', async () => {
