@@ -17,7 +17,7 @@ let server: Server;
 before(async () => {
   server = await openServer();
 });
-after(() => server.stop());
+after(() => server?.stop());
 
 const basic = (user: string) => ({ authorization: `Basic ${Buffer.from(`${user}:${PASSWORD}`).toString('base64')}` });
 const as =

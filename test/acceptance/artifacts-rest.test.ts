@@ -13,7 +13,7 @@ before(async () => {
   const bytes = randomBytes(50);
   stored = { bytes, body: (await upload(server, bytes)).body };
 });
-after(() => server.stop());
+after(() => server?.stop());
 
 const digest = (name: string, bytes: Buffer): string => createHash(name).update(bytes).digest('hex');
 

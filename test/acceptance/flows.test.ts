@@ -25,9 +25,9 @@ before(async () => {
   cli = await pulpCli(server.url);
 });
 after(async () => {
-  await cli.remove();
-  await server.stop();
-  await upstream.stop();
+  await cli?.remove();
+  await server?.stop();
+  await upstream?.stop();
   await rm(folder, { recursive: true, force: true });
 });
 

@@ -16,7 +16,7 @@ before(async () => {
 });
 after(async () => {
   for (const href of made.reverse()) await remove(href);
-  await server.stop();
+  await server?.stop();
 });
 
 /** What the tests have made on a server that may live on. */

@@ -44,7 +44,7 @@ after(async () => {
     // Pulp removes a repository with its last distribution.
     if (deleted?.status === 202) await server.finished(deleted);
   }
-  await server.stop();
+  await server?.stop();
 });
 
 const query = (parameters: Readonly<Record<string, string>>): string => `?${new URLSearchParams(parameters)}`;

@@ -11,7 +11,7 @@ let server: Server;
 before(async () => {
   server = await openServer();
 });
-after(() => server.stop());
+after(() => server?.stop());
 
 describe('artifacts', () => {
   it('are uploaded once', async () => {

@@ -29,9 +29,9 @@ before(async () => {
 });
 after(async () => {
   if (skip) return;
-  await cli.remove();
-  await server.stop();
-  await upstream.stop();
+  await cli?.remove();
+  await server?.stop();
+  await upstream?.stop();
   await rm(folder, { recursive: true, force: true });
 });
 

@@ -22,7 +22,7 @@ before(async () => {
 });
 after(async () => {
   if (skip) return;
-  await server.stop();
+  await server?.stop();
   await rm(folder, { recursive: true, force: true });
 });
 

@@ -25,8 +25,8 @@ describe('what OSTree distributions serve', { skip: missing('ostree') }, () => {
     base = await served('immediate');
   });
   after(async () => {
-    await server.stop();
-    await upstream.stop();
+    await server?.stop();
+    await upstream?.stop();
     await rm(folder, { recursive: true, force: true });
   });
 

@@ -10,7 +10,7 @@ let server: Server;
 before(async () => {
   server = await openServer();
 });
-after(() => server.stop());
+after(() => server?.stop());
 
 const createRepository = async () => {
   const answer = await server.request('POST', REPOSITORIES, { name: unique('repo') });

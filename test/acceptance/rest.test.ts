@@ -13,7 +13,7 @@ let server: Server;
 before(async () => {
   server = await openServer();
 });
-after(() => server.stop());
+after(() => server?.stop());
 
 const create = async (path: string, body: Record<string, unknown>) => {
   const answer = await server.request('POST', path, body);

@@ -22,7 +22,7 @@ before(async () => {
 });
 after(async () => {
   await server.request('DELETE', repository.pulp_href);
-  await server.stop();
+  await server?.stop();
 });
 
 const refused = async (path: string, body: unknown): Promise<Body> => {

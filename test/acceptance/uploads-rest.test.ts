@@ -15,7 +15,7 @@ before(async () => {
 });
 after(async () => {
   for (const href of made) await server.request('DELETE', href);
-  await server.stop();
+  await server?.stop();
 });
 
 const sha256 = (bytes: string | Buffer): string => createHash('sha256').update(bytes).digest('hex');

@@ -17,7 +17,7 @@ before(async () => {
 });
 after(async () => {
   for (const href of users) await server.request('DELETE', href);
-  await server.stop();
+  await server?.stop();
 });
 
 interface Actor {

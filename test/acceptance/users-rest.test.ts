@@ -15,7 +15,7 @@ before(async () => {
 });
 after(async () => {
   for (const href of made) await server.request('DELETE', href);
-  await server.stop();
+  await server?.stop();
 });
 
 const basic = (username: string, password = PASSWORD) => ({

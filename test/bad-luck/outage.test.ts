@@ -54,7 +54,7 @@ describe('PostgreSQL', () => {
   });
   after(async () => {
     await mirror?.stop();
-    await server.stop();
+    await server?.stop();
     removePostgres(folder);
   });
 
@@ -94,7 +94,7 @@ describe('Redis', { skip: missing('redis-server') }, () => {
   });
   after(async () => {
     await mirror?.stop();
-    await redis.remove();
+    await redis?.remove();
   });
 
   test('is stopped and started during a sync: it goes on, and so does one that is asked for meanwhile', async () => {

@@ -16,7 +16,7 @@ before(async () => {
   world = await startRegistryWorld();
   servers = [world.server, await world.join()];
 });
-after(() => world.stop());
+after(() => world?.stop());
 
 const tokens = new Map<string, string>();
 async function pull(server: RegistryServer, name: string, reference: string): Promise<{ status: number; digest: string | null }> {

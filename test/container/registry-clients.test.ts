@@ -34,7 +34,7 @@ before(async () => {
   await world.distribution('demo/closed', { repository_id: repository, private: true });
 });
 after(async () => {
-  await world.stop();
+  await world?.stop();
   await rm(folder, { recursive: true, force: true });
 });
 

@@ -21,7 +21,7 @@ before(async () => {
   repository = await world.repository('app');
   await world.publish(repository, { latest: IMAGE });
 });
-after(() => world.stop());
+after(() => world?.stop());
 
 async function guard(kind: string, members: readonly string[] = []): Promise<string> {
   const id = v7();

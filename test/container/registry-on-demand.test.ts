@@ -24,8 +24,8 @@ afterEach(() => {
   upstream.requests.reset();
 });
 after(async () => {
-  await world.stop();
-  await upstream.stop();
+  await world?.stop();
+  await upstream?.stop();
 });
 
 interface Served {

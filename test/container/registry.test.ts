@@ -30,7 +30,7 @@ before(async () => {
   await world.distribution('ns/secret', { repository_id: secret, private: true });
   await world.distribution('ns/nothing', {});
 });
-after(() => world.stop());
+after(() => world?.stop());
 
 const get = (path: string, init: RequestInit = {}) => fetch(`${origin}${path}`, { redirect: 'manual', ...init });
 

@@ -18,8 +18,8 @@ before(async () => {
 });
 afterEach(() => upstream.clearFaults());
 after(async () => {
-  await rig.close();
-  await upstream.stop();
+  await rig?.close();
+  await upstream?.stop();
 });
 
 const image = (text: string): ImageContent => imageOf({ layers: [layerOf({ 'etc/own': text })], labels: { text } });

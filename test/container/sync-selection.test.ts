@@ -15,8 +15,8 @@ before(async () => {
   upstream = await startUpstream();
 });
 after(async () => {
-  await rig.close();
-  await upstream.stop();
+  await rig?.close();
+  await upstream?.stop();
 });
 
 const image = (text: string): ImageContent => imageOf({ layers: [layerOf({ 'etc/own': text })], labels: { text } });

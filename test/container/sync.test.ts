@@ -15,8 +15,8 @@ before(async () => {
   upstream = await startUpstream();
 });
 after(async () => {
-  await rig.close();
-  await upstream.stop();
+  await rig?.close();
+  await upstream?.stop();
 });
 
 /** Two layers, one of which all images of the same `shared` have. */

@@ -15,7 +15,7 @@ before(async () => {
   app = await startApp();
   rows = new OstreeRows(app.services);
 });
-after(() => app.stop());
+after(() => app?.stop());
 
 const ask = (path: string): Promise<PlainAnswer> => plainRequest(app.url, `/pulp/content/${path}`);
 const becomes = (path: string, status: number) =>

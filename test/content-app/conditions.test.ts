@@ -40,7 +40,7 @@ before(async () => {
   kinds['the root'] = { path: root };
   kinds['an artifact'] = { path: await signedArtifact(), bytes: ARTIFACT };
 });
-after(() => app.stop());
+after(() => app?.stop());
 
 /** The signed path of an artifact that was uploaded. */
 async function signedArtifact(): Promise<string> {

@@ -42,7 +42,7 @@ before(async () => {
   await rows.publish(repository, FILES);
   await rows.distribution('os/main', { repository_id: repository });
 });
-after(() => app.stop());
+after(() => app?.stop());
 
 const ask = (path: string, options?: PlainOptions): Promise<PlainAnswer> => plainRequest(app.url, ROOT + path, options);
 const status = async (path: string, options?: PlainOptions): Promise<number> => (await ask(path, options)).status;

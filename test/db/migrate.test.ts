@@ -21,8 +21,8 @@ describe('migrations', () => {
     await client.query('drop schema public cascade; create schema public');
   });
   after(async () => {
-    await client.end();
-    await database.drop();
+    await client?.end();
+    await database?.drop();
   });
   const tables = async () => {
     const { rows } = await client.query<{ name: string }>(

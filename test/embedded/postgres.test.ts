@@ -36,7 +36,7 @@ describe('the embedded PostgreSQL', () => {
     folder = join(parent, 'postgres');
   });
   after(async () => {
-    for (const server of servers) await server.stop();
+    for (const server of servers) await server?.stop();
     await rm(parent, { recursive: true });
   });
 

@@ -24,7 +24,7 @@ before(async () => {
   app.post('/files', { config: { takesFiles: true } }, drain);
   await app.listen({ host: '127.0.0.1', port: 0 });
 });
-after(() => app.close());
+after(() => app?.close());
 
 /** Posts a body of so many pieces, one each `ms`; the status, or the code of what cut it off. */
 async function post(path: string, pieces: number, ms: number): Promise<number | string> {

@@ -12,7 +12,7 @@ let app: TestApp;
 before(async () => {
   app = await startApp({ worker: false });
 });
-after(() => app.stop());
+after(() => app?.stop());
 
 /** A request as it is typed, for what `fetch` would tidy up. Answers the status line. */
 const typed = (lines: readonly string[]): Promise<string> =>

@@ -224,13 +224,14 @@ describe('a user', () => {
 
   it('who guesses passwords has to wait', async () => {
     const username = await createUser();
-    const statuses: number[] = [];
-    for (let n = 0; n < 12; n += 1) {
+    const guess = (_: unknown, n: number) => {
       const headers = { 'x-forwarded-for': '10.0.0.1' };
-      const answer = await app.request('POST', LOGIN, undefined, { user: `${username}:guess-${n}`, headers });
-      statuses.push(answer.status);
-      if (answer.status === 429) assert.match(answer.headers.get('retry-after') ?? '', /^[1-6]$/);
-    }
-    assert.ok(statuses.includes(429), String(statuses));
+      return app.request('POST', LOGIN, undefined, { user: `${username}:guess-${n}`, headers });
+    };
+    // At once, so that a busy machine does not give back what the first have used up before the last are looked at.
+    const answers = await Promise.all(Array.from({ length: 40 }, guess));
+    const refused = answers.filter(({ status }) => status === 429);
+    assert.ok(refused.length > 0, String(answers.map(({ status }) => status)));
+    for (const { headers } of refused) assert.match(headers.get('retry-after') ?? '', /^[1-6]$/);
   });
 });

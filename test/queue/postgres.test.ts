@@ -8,7 +8,7 @@ let database: TestDatabase;
 before(async () => {
   database = await createDatabase({ migrated: false });
 });
-after(() => database.drop());
+after(() => database?.drop());
 
 queueConformance(() => ({
   open: () => openQueue({ database: database.url }, pino({ level: 'fatal' })),

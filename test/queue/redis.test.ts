@@ -18,7 +18,7 @@ describe('on Redis', { skip: missing('redis-server') }, () => {
   before(async () => {
     redis = await startRedis();
   });
-  after(() => redis.remove());
+  after(() => redis?.remove());
   const open = () => openQueue({ redis: redis.url, database: UNUSED_DATABASE }, log);
 
   queueConformance(() => ({ open, connected: true }));

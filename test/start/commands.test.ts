@@ -103,8 +103,8 @@ describe("on a database of one's own", () => {
     env = { DATABASE_URL: database.url, DATA_DIR: dataDir };
   });
   after(async () => {
-    await client.end();
-    await database.drop();
+    await client?.end();
+    await database?.drop();
     await rm(dataDir, { recursive: true });
   });
   const isPassword = async (password: string) => {

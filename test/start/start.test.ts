@@ -16,7 +16,7 @@ describe('deckle start', () => {
   before(async () => {
     installation = await createInstallation();
   });
-  after(() => installation.remove());
+  after(() => installation?.remove());
 
   const repositories = async () => {
     const { body } = await installation.request('GET', REPOSITORIES);

@@ -36,7 +36,7 @@ export function testConformance(name: string, open: () => Promise<TestedStorage>
       tested = await open();
       storage = tested.storage;
     });
-    after(() => tested.close());
+    after(() => tested?.close());
     const current = (): Storage => storage;
 
     testAbsentFiles(current);

@@ -45,6 +45,16 @@ export interface TestApp {
   stop(): Promise<void>;
 }
 
+/** What `work` answers; where it fails, `begun` is stopped: what nobody has a hold of would keep the test's process alive. */
+export async function orStop<T>(begun: { stop(): Promise<void> }, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    await begun.stop();
+    throw error;
+  }
+}
+
 /** Starts a Deckle for a test file. `env` are further settings; `worker: false` leaves tasks waiting. */
 export async function startApp(
   options: { readonly env?: Readonly<Record<string, string>>; readonly worker?: boolean } = {},
@@ -53,13 +63,25 @@ export async function startApp(
   const folder = await mkdtemp(join(tmpdir(), 'deckle-app-'));
   const log = pino({ level: process.env.TEST_LOG_LEVEL ?? 'silent' });
   const port = await freePort();
-  const config = readConfig({ DATABASE_URL: database.url, DATA_DIR: folder, PORT: String(port), ...options.env });
-  const db = openDatabase(database.url, { max: 2, log });
-  await bootstrap(db, catalogOf(plugins), () => PASSWORD);
-  await db.close();
-  const server = await startServer(config, log);
-  const workerServices = options.worker === false ? undefined : await openServices(config, log);
-  const worker = workerServices && (await startWorker(workerServices));
+  const begun: (() => Promise<unknown>)[] = [() => database.drop(), () => rm(folder, { recursive: true, force: true })];
+  const stop = async (): Promise<void> => {
+    for (const end of begun.splice(0).reverse()) await end();
+  };
+  const server = await orStop({ stop }, async () => {
+    const config = readConfig({ DATABASE_URL: database.url, DATA_DIR: folder, PORT: String(port), ...options.env });
+    const db = openDatabase(database.url, { max: 2, log });
+    begun.push(() => db.close());
+    await bootstrap(db, catalogOf(plugins), () => PASSWORD);
+    await begun.pop()?.();
+    const started = await startServer(config, log);
+    begun.push(() => started.stop());
+    if (options.worker === false) return started;
+    const services = await openServices(config, log);
+    begun.push(() => services.close());
+    const worker = await startWorker(services);
+    begun.push(() => worker.stop());
+    return started;
+  });
   const url = `http://127.0.0.1:${port}`;
 
   const request: TestApp['request'] = async (method, path, body, { headers = {}, user = `admin:${PASSWORD}` } = {}) => {
@@ -92,12 +114,6 @@ export async function startApp(
     request,
     finished,
     run: async (path, body = {}) => finished(await request('POST', path, body)),
-    async stop() {
-      await worker?.stop();
-      await workerServices?.close();
-      await server.stop();
-      await rm(folder, { recursive: true, force: true });
-      await database.drop();
-    },
+    stop,
   };
 }

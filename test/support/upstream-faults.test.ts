@@ -18,7 +18,7 @@ before(async () => {
   upstream = await startUpstream();
   upstream.put('team/app', image, 'v1');
 });
-after(() => upstream.stop());
+after(() => upstream?.stop());
 beforeEach(() => {
   upstream.clearFaults();
   upstream.requests.reset();

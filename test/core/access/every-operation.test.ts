@@ -15,7 +15,7 @@ before(async () => {
   world = await openWorld(['nobody', 'viewer', 'other']);
   operations = world.operations.filter(({ id }) => !OPEN.has(id));
 });
-after(() => world.app.stop());
+after(() => world?.app.stop());
 
 const isMember = ({ template }: Operation): boolean => template.includes('{');
 const isList = (operation: Operation): boolean => operation.method === SAFE && !isMember(operation) && !OWN.has(operation.id);

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type Answer, startApp, type TestApp } from '../../support/app.ts';
+import { type Answer, orStop, startApp, type TestApp } from '../../support/app.ts';
 
 export const API = '/pulp/api/v3/';
 export const PASSWORD = 'Kiesel-7-Wolke';
@@ -97,10 +97,12 @@ export async function openWorld(users: readonly string[]): Promise<World> {
     if (answer.status !== 201) throw new Error(`${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
     return answer.body.pulp_href;
   };
-  for (const username of users) await made('users/', { username, password: PASSWORD });
-  await fill(app, made);
   const fixtures = new Map<string, string>();
-  const operations = await documented(app, fixtures);
+  const operations = await orStop(app, async () => {
+    for (const username of users) await made('users/', { username, password: PASSWORD });
+    await fill(app, made);
+    return documented(app, fixtures);
+  });
   return {
     app,
     operations,

@@ -21,8 +21,8 @@ before(async () => {
     values (${remoteId}::uuid, ${app.services.domain.id}::uuid, 'container.container', 'upstream', 'http://127.0.0.1:9/', 'on_demand', now())`);
 });
 after(async () => {
-  await onDemand.close();
-  await app.stop();
+  await onDemand?.close();
+  await app?.stop();
 });
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');

@@ -41,7 +41,7 @@ before(async () => {
 });
 after(async () => {
   await other?.stop();
-  await app.stop();
+  await app?.stop();
 });
 
 let count = 0;

@@ -29,8 +29,8 @@ before(async () => {
   domain_id = domain?.id ?? '';
 });
 after(async () => {
-  await db.close();
-  await database.drop();
+  await db?.close();
+  await database?.drop();
 });
 beforeEach(async () => {
   repository_id = v7();

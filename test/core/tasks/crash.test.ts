@@ -22,8 +22,8 @@ before(async () => {
   rig = await openRig(urls);
 });
 after(async () => {
-  await rig.close();
-  await database.drop();
+  await rig?.close();
+  await database?.drop();
 });
 
 const resource = () => `prn:test.resource:${v7()}`;

@@ -20,8 +20,8 @@ before(async () => {
   rig = await openRig(urls);
 });
 after(async () => {
-  await rig.close();
-  await database.drop();
+  await rig?.close();
+  await database?.drop();
 });
 
 interface Interval {

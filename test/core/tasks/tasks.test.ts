@@ -21,9 +21,9 @@ before(async () => {
   worker = await startWorker(rig.services, { name: 'tester@host' });
 });
 after(async () => {
-  await worker.stop();
-  await rig.close();
-  await database.drop();
+  await worker?.stop();
+  await rig?.close();
+  await database?.drop();
 });
 
 const resource = () => `prn:container.containerrepository:${v7()}`;

@@ -21,7 +21,7 @@ describe('orphan cleanup', () => {
     world.upstream.put('app', simpleIndex('many'), 'many');
     remote = await world.remote();
   });
-  after(() => world.stop());
+  after(() => world?.stop());
 
   /** A repository with the tags, synced. */
   const synced = async (...includes: string[]) => {

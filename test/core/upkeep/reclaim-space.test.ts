@@ -17,7 +17,7 @@ describe('reclaim_space', () => {
     world.upstream.put('app', one, 'one');
     world.upstream.put('app', two, 'two');
   });
-  after(() => world.stop());
+  after(() => world?.stop());
 
   const synced = async (...includes: string[]) => {
     const mirror = await world.mirror();

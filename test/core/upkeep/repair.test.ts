@@ -27,7 +27,7 @@ describe('repair of a container repository', () => {
     mirror = await world.mirror();
     version = completed(await world.sync(mirror, await world.remote())).created_resources[0];
   });
-  after(() => world.stop());
+  after(() => world?.stop());
 
   const path = (index: number): string => world.pathOf((layers[index] as { digest: string }).digest);
   const damage = async (): Promise<void> => {

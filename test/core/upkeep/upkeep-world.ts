@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { access, readdir, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from '../../../src/db/sql.ts';
-import { type Answer, startApp, type TestApp } from '../../support/app.ts';
+import { type Answer, orStop, startApp, type TestApp } from '../../support/app.ts';
 import { startUpstream, type Upstream } from '../../support/upstream-registry.ts';
 
 type Body = Answer['body'];
@@ -71,7 +71,7 @@ export const reports = ({ progress_reports }: Body): string[] =>
 
 export async function startUpkeepWorld(env: Readonly<Record<string, string>> = {}): Promise<UpkeepWorld> {
   const app = await startApp({ env: { DECKLE_ALLOWED_REMOTE_NETWORKS: '127.0.0.0/8', ...env } });
-  const upstream = await startUpstream();
+  const upstream = await orStop(app, () => startUpstream());
   const { db, config } = app.services;
   const media = join(config.DATA_DIR, 'media');
   const made = async (path: string, body: object): Promise<string> => {

@@ -40,7 +40,7 @@ beforeEach(async () => {
 });
 after(async () => {
   await Promise.all(opened.map((db) => db.close()));
-  await database.drop();
+  await database?.drop();
 });
 
 const refused = (promise: Promise<unknown>) =>

@@ -17,7 +17,7 @@ describe('the real client pulls what was synced', { skip: missing('ostree', 'gpg
   before(async () => {
     world = await startSyncWorld();
   });
-  after(() => world.stop());
+  after(() => world?.stop());
 
   const place = (): string => join(world.folder, `client-${++count}`);
   const client = (url: string, options?: Parameters<typeof OstreeClient.make>[2]) => OstreeClient.make(place(), url, options);

@@ -20,7 +20,7 @@ describe('a version is served as the repository it was made of', { skip: missing
     rows = new OstreeRows(app.services);
   });
   after(async () => {
-    await app.stop();
+    await app?.stop();
     await rm(folder, { recursive: true, force: true });
   });
 

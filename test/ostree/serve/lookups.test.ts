@@ -89,7 +89,7 @@ describe('finding a file', () => {
       await db.execute(sql`analyze ${raw(table)}`);
     }
   });
-  after(() => app.stop());
+  after(() => app?.stop());
 
   async function planOf(statement: Sql): Promise<PlanNode[]> {
     const [row] = await app.services.db.query<object>(sql`explain (analyze, format json) ${statement}`);

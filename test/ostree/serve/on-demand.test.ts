@@ -26,8 +26,8 @@ before(async () => {
   upstream = await startMemoryUpstream();
 });
 after(async () => {
-  await app.stop();
-  await upstream.stop();
+  await app?.stop();
+  await upstream?.stop();
 });
 
 interface Served extends FileObject {
