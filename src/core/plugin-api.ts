@@ -7,7 +7,14 @@ export { heldOn } from './access/held-permissions.ts';
 export { roleActions } from './access/role-actions.ts';
 export { artifact } from './artifacts/artifact-resource.ts';
 export { OnDemandArtifacts, UnavailableArtifactError } from './artifacts/open-artifact.ts';
-export { findArtifacts, linkArtifacts, type StoredFile, saveArtifacts, storedFile } from './artifacts/save-artifacts.ts';
+export {
+  findArtifacts,
+  linkArtifacts,
+  type StoredFile,
+  saveArtifacts,
+  seeArtifact,
+  storedFile,
+} from './artifacts/save-artifacts.ts';
 export { writeAudit } from './audit/audit-log.ts';
 export { acceptUploads } from './content/accept-uploads.ts';
 export { type BatchedLookup, batchedLookup } from './content/batched-lookup.ts';

@@ -4,11 +4,10 @@ import type { FormPart } from '../../kit/api.ts';
 import { ValidationError } from '../../kit/errors.ts';
 import type { Services } from '../../kit/services.ts';
 import { type ChecksumName, type Checksums, RunningChecksums } from '../../lib/checksums.ts';
-import { artifactKey } from '../../storage/layout.ts';
 import type { PendingFile } from '../../storage/storage.ts';
 import { type StoredFile, storedFile } from './save-artifacts.ts';
 
-/** A file of a form, written whole to a pending file. One of `keep`, `keepAt` and `drop` ends it. */
+/** A file of a form, written whole to a pending file. One of `keepAt` and `drop` ends it. */
 export class ReceivedFile {
   /** Bytes received; where they are more than the most that was wanted, nothing of them is kept. */
   readonly size: number;
@@ -60,19 +59,17 @@ export class ReceivedFile {
     return computed;
   }
 
-  /** Makes it durable under the key of its sha256; answers it with all checksums that are known. */
-  async keep(): Promise<StoredFile> {
-    const file = storedFile(this.size, this.#checksums);
-    await this.keepAt(artifactKey(file.checksums.sha256));
-    return file;
+  /** What it is once it is kept, with all checksums that are known. */
+  get file(): StoredFile {
+    return storedFile(this.size, this.#checksums);
   }
 
-  /** Makes it durable under a key of its own. */
+  /** Makes it durable under the key. */
   keepAt(key: string): Promise<void> {
     return this.#pending.commit(key);
   }
 
-  /** Safe after `keep` and `keepAt`, and after an error. */
+  /** Safe after `keepAt`, and after an error. */
   drop(): Promise<void> {
     return this.#pending.abort();
   }

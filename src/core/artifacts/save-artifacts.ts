@@ -31,6 +31,17 @@ export async function saveArtifacts(
   files: readonly StoredFile[],
 ): Promise<ReadonlyMap<string, string>> {
   if (files.length === 0) return new Map();
+  const ids = await writeArtifacts(tx, domainId, files);
+  for (const { file } of await undoom(tx, domainId, [...ids.keys()])) await storage.bringBack(file);
+  return ids;
+}
+
+/** As `saveArtifacts`, without the files. */
+async function writeArtifacts(
+  tx: Queryable,
+  domainId: string,
+  files: readonly StoredFile[],
+): Promise<ReadonlyMap<string, string>> {
   const bySha256 = new Map(files.map((file) => [file.checksums.sha256, file]));
   const sorted = [...bySha256.values()].sort((a, b) => (a.checksums.sha256 < b.checksums.sha256 ? -1 : 1));
   const sha256 = sorted.map((file) => file.checksums.sha256);
@@ -43,41 +54,46 @@ export async function saveArtifacts(
       as t(id, file, size, sha256, md5, sha1, sha224, sha384, sha512)
     on conflict (domain_id, sha256) do update set last_seen = now()
     returning sha256, id`);
-  await takeBack(tx, storage, domainId, sha256);
   return new Map(rows.map((row) => [row.sha256, row.id]));
 }
 
 /**
- * Writes one artifact, whose file has just been stored, and answers its id; undefined where it is there already. Of several at once, one
- * makes it. Throws as `assertStored`.
+ * Writes one artifact and answers its id; undefined, with nothing stored, where it is there already, and is spared as if it had just been
+ * stored. Of several at once, one makes it. `store` makes the file durable under its key: here, where the row is this transaction's, for no
+ * cleanup waits for an upload, and a file that came before its row might go before it.
  */
 export async function saveNewArtifact(
   tx: Queryable,
-  storage: Pick<Storage, 'bringBack' | 'size'>,
+  storage: Pick<Storage, 'bringBack'>,
   domainId: string,
   file: StoredFile,
+  store: () => Promise<void>,
 ): Promise<string | undefined> {
   const { sha256 } = file.checksums;
   await tx.query(sql`select pg_advisory_xact_lock(hashtext(${`artifact ${sha256}`}))`);
-  const [known] = await tx.query(sql`select id from artifact where domain_id = ${domainId}::uuid and sha256 = ${sha256}`);
-  if (known) return undefined;
-  const id = (await saveArtifacts(tx, storage, domainId, [file])).get(sha256);
+  if ((await findArtifacts(tx, domainId, [sha256])).length > 0) return undefined;
+  const id = (await writeArtifacts(tx, domainId, [file])).get(sha256);
   if (id === undefined) throw new Error(`the artifact ${sha256} went while it was saved`);
-  await assertStored(storage, [file]);
+  const doomed = await undoom(tx, domainId, [sha256]);
+  await store();
+  for (const { file: key } of doomed) await storage.bringBack(key);
   return id;
 }
 
-/** Only once the artifacts' rows are this transaction's: what is not doomed then is not doomed before its end. */
-async function takeBack(
-  tx: Queryable,
-  storage: Pick<Storage, 'bringBack'>,
-  domainId: string,
-  sha256: readonly string[],
-): Promise<void> {
-  const doomed = await tx.query<{ file: string }>(sql`
+/**
+ * Answers the files that were doomed. Only once the artifacts' rows are this transaction's: what is not doomed then is not doomed before
+ * its end.
+ */
+const undoom = (tx: Queryable, domainId: string, sha256: readonly string[]): Promise<{ readonly file: string }[]> =>
+  tx.query(sql`
     delete from doomed_file where domain_id = ${domainId}::uuid and sha256 = any(${sha256}::text[]) returning file`);
-  for (const { file } of doomed) await storage.bringBack(file);
-}
+
+/**
+ * Whether the artifact is there; it stays while the task goes on that asks, or that is asked for within a minute (docs/adr/015). In a
+ * transaction it stays until the end of that, too.
+ */
+export const seeArtifact = async (db: Queryable, id: string): Promise<boolean> =>
+  (await db.execute(sql`update artifact set last_seen = now() where id = ${id}::uuid`)) > 0;
 
 /** The artifacts that are there of these sha256. They stay there while the task that looks for them goes on. */
 export const findArtifacts = (

@@ -6,9 +6,10 @@ import { ValidationError } from '../../kit/errors.ts';
 import type { Services } from '../../kit/services.ts';
 import { integer, text, type Wire } from '../../kit/wire.ts';
 import { CHECKSUM_NAMES, type ChecksumName } from '../../lib/checksums.ts';
+import { artifactKey } from '../../storage/layout.ts';
 import { ReceivedFile, receiveForm } from './received-file.ts';
 import { requireSpace } from './require-space.ts';
-import { type StoredFile, saveNewArtifact } from './save-artifacts.ts';
+import { saveNewArtifact } from './save-artifacts.ts';
 
 /** These prove nothing: taken only where the operator has them computed. */
 const BROKEN: readonly ChecksumName[] = ['sha1', 'md5'];
@@ -58,7 +59,7 @@ export async function uploadArtifact({ headers, parts, body, form, services }: A
     const parsed = parseBody(given, { fields: UPLOAD_FIELDS, partial: false, form, ignored: ANSWERED });
     const { file: upload, ...claims } = parsed as Claims & { readonly file: ReceivedFile };
     await checkClaims(upload, claims, wanted);
-    return await save(await upload.keep(), services);
+    return await save(upload, services);
   } finally {
     if (received?.file instanceof ReceivedFile) await received.file.drop();
   }
@@ -74,10 +75,12 @@ async function checkClaims(upload: ReceivedFile, claims: Claims, allowed: readon
   }
 }
 
-/** The file is durable; now the row that says so. */
-const save = (stored: StoredFile, { db, storage, domain }: Services): Promise<string> =>
-  db.transaction(async (tx) => {
-    const id = await saveNewArtifact(tx, storage, domain.id, stored);
-    if (id === undefined) throw refuse(artifactExists(stored.checksums.sha256));
+function save(upload: ReceivedFile, { db, storage, domain }: Services): Promise<string> {
+  const { file } = upload;
+  const { sha256 } = file.checksums;
+  return db.transaction(async (tx) => {
+    const id = await saveNewArtifact(tx, storage, domain.id, file, () => upload.keepAt(artifactKey(sha256)));
+    if (id === undefined) throw refuse(artifactExists(sha256));
     return id;
   });
+}

@@ -3,11 +3,13 @@ import { insertRow } from '../../db/rows.ts';
 import { join, raw, sql } from '../../db/sql.ts';
 import type { Columns, Field, Fields, Resource, Store } from '../../kit/define-resource.ts';
 import type { TaskContext } from '../../kit/define-task.ts';
+import { ValidationError } from '../../kit/errors.ts';
 import { prnType } from '../../kit/names.ts';
 import { resolveReference } from '../../kit/references.ts';
 import { tableStore } from '../../kit/store.ts';
 import { bool, reference } from '../../kit/wire.ts';
 import { artifact } from '../artifacts/artifact-resource.ts';
+import { seeArtifact } from '../artifacts/save-artifacts.ts';
 import { refuseOverwrite } from '../repositories/content-overwrite.ts';
 import type { PublishedVersion, UniqueInVersion, VersionChange } from '../repositories/publish-version.ts';
 import { noteVersion } from '../repositories/version-result.ts';
@@ -33,9 +35,13 @@ const artifactField: Field = {
   required: true,
   description: 'The stored file.',
   value: artifactValue,
-  resolve: async (value, { request }) => ({
-    artifact_id: (await resolveReference('artifact', String(value), [artifact], request)).row.id,
-  }),
+  resolve: async (value, { request }) => {
+    const { row } = await resolveReference('artifact', String(value), [artifact], request);
+    // Orphan cleanup spares it until the task is there, and from then on because the task is.
+    if (!(await seeArtifact(request.services.db, row.id as string)))
+      throw new ValidationError({ artifact: ['Invalid hyperlink - Object does not exist.'] });
+    return { artifact_id: row.id };
+  },
 };
 
 const repositoryFields = (repository: Resource): Fields => ({
@@ -84,6 +90,7 @@ function uploadStore({ contentType, title }: Resource, kind: UploadKind): Store 
       const own = Object.fromEntries(kind.key.map((name) => [name, columns[name]]));
       await refuseKnown(tx, kind, domain_id, own, title[0]);
       const { artifact_id, pulp_labels } = columns;
+      if (!(await seeArtifact(tx, String(artifact_id)))) throw new Error('The artifact was removed before its content was made.');
       const labels = pulp_labels === undefined ? {} : { pulp_labels };
       await insertRow(tx, 'content', { id, domain_id, pulp_type: contentType, artifact_id, ...labels });
       await insertRow(tx, kind.table, { id, domain_id, ...own });

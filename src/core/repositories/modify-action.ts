@@ -64,10 +64,16 @@ export const modifyAction = (kind: ModifyKind): Action => ({
     const task = await request.dispatch(
       kind.task,
       { repository_id: row.id, add, remove, base_version_id: base?.id ?? null, overwrite: body.overwrite as boolean },
-      { exclusive: [`prn:${kind.repositoryType}:${row.id}`] },
+      locksOf(kind, row.id as string, base),
     );
     return { status: 202, body: { task: task.href } };
   },
+});
+
+/** A version of another repository must not go, nor be squashed into the next one, before it has been built upon. */
+const locksOf = ({ repositoryType }: ModifyKind, id: string, base: NamedVersion | undefined) => ({
+  exclusive: [`prn:${repositoryType}:${id}`],
+  shared: base && base.repository_id !== id ? [`prn:${repositoryType}:${base.repository_id}`] : [],
 });
 
 async function baseVersion(kind: ModifyKind, named: string | undefined, request: ApiRequest): Promise<NamedVersion | undefined> {

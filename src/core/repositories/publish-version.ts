@@ -54,10 +54,15 @@ export class DuplicateContentError extends Error {
   override readonly name = 'DuplicateContentError';
 }
 
+/** The version to build upon went before the new one was published. */
+export class MissingBaseVersionError extends Error {
+  override readonly name = 'MissingBaseVersionError';
+}
+
 /**
  * Publishes the next version in one transaction whose cost follows the change; answers undefined, with nothing written, where
  * nothing would change. Applies `retain_repo_versions` and tells other processes. Throws what `assertFence` does
- * where the task was taken over or canceled; MissingRepositoryError, DuplicateContentError.
+ * where the task was taken over or canceled; MissingRepositoryError, MissingBaseVersionError, DuplicateContentError.
  */
 export function publishVersion(
   services: Pick<Services, 'db'>,
@@ -67,6 +72,7 @@ export function publishVersion(
   return services.db.transaction(async (tx) => {
     const repository = await lockRepository(tx, publication.repository_id);
     await assertFence(tx, context.task);
+    if (publication.base_version_id !== undefined) await holdBase(tx, publication.base_version_id);
     const changed = await associate(tx, repository, publication);
     if (totalOf(changed.added) + totalOf(changed.removed) === 0) return undefined;
     const version = await insertVersion(tx, repository, changed, publication.base_version_id ?? null);
@@ -79,6 +85,12 @@ export function publishVersion(
     await notifyRepository(tx, repository.id);
     return version;
   });
+}
+
+/** Keeps the version until the transaction ends: what is built upon it was selected by its number. Throws where it was deleted. */
+async function holdBase(tx: Queryable, id: string): Promise<void> {
+  const [base] = await tx.query(sql`select id from repository_version where id = ${id}::uuid for key share`);
+  if (!base) throw new MissingBaseVersionError('The version to start from was deleted before the new one was published.');
 }
 
 interface Changed {

@@ -52,10 +52,14 @@ export async function withdraw(
   file: string,
   found: StoredStat,
 ): Promise<void> {
-  const now = await storage.stat(file);
-  if (now?.size !== found.size || now.modified.getTime() !== found.modified.getTime()) return;
-  await storage.setAside(file, 'damaged');
-  await db.query(sql`select pg_notify(${DAMAGE_CHANNEL}, ${file})`);
+  await db.transaction(async (tx) => {
+    // Of two repairs, the second finds what the first has put in its place, and not only after it has looked.
+    await tx.query(sql`select pg_advisory_xact_lock(hashtext(${`damaged ${file}`}))`);
+    const now = await storage.stat(file);
+    if (now?.size !== found.size || now.modified.getTime() !== found.modified.getTime()) return;
+    await storage.setAside(file, 'damaged');
+    await tx.query(sql`select pg_notify(${DAMAGE_CHANNEL}, ${file})`);
+  });
 }
 
 /** Ids of the content that has the artifact. */

@@ -61,8 +61,7 @@ async function commit(upload: OpenUpload, sha256: string, context: TaskContext):
   try {
     const file = await assemble(segments, pending, context);
     if (file.checksums.sha256 !== sha256) throw new UploadCommitError(mismatch(segments, upload.size));
-    await pending.commit(artifactKey(sha256));
-    return await complete(upload.id, file, context);
+    return await complete(upload.id, file, pending, context);
   } finally {
     await pending.abort();
   }
@@ -99,12 +98,19 @@ function mismatch(segments: readonly Segment[], size: number): string {
   return `The sha256 checksum did not match.${missing.length > 0 ? ` Of the ${size} bytes of the upload, ${named}${more} were never uploaded.` : ''}`;
 }
 
-/** The file is durable; now, in one step, the artifact is there and the upload is not. */
-async function complete(uploadId: string, file: StoredFile, { services, task }: TaskContext): Promise<string> {
+/** In one step, the artifact is there and the upload is not. */
+async function complete(
+  uploadId: string,
+  file: StoredFile,
+  pending: PendingFile,
+  { services, task }: TaskContext,
+): Promise<string> {
+  const { sha256 } = file.checksums;
   const { artifactId, released } = await services.db.transaction(async (tx) => {
     await assertFence(tx, task);
-    const id = await saveNewArtifact(tx, services.storage, task.domain_id, file);
-    if (id === undefined) throw new UploadCommitError(artifactExists(file.checksums.sha256));
+    const store = () => pending.commit(artifactKey(sha256));
+    const id = await saveNewArtifact(tx, services.storage, task.domain_id, file, store);
+    if (id === undefined) throw new UploadCommitError(artifactExists(sha256));
     const completed = await tx.execute(sql`
       update upload set completed = clock_timestamp(), pulp_last_updated = clock_timestamp(), artifact_id = ${id}::uuid
       where id = ${uploadId}::uuid and completed is null`);

@@ -1,6 +1,6 @@
 import { buffer } from 'node:stream/consumers';
 import type { z } from 'zod';
-import { artifact } from '../../../core/plugin-api.ts';
+import { artifact, seeArtifact } from '../../../core/plugin-api.ts';
 import type { ApiReply, ApiRequest } from '../../../kit/api.ts';
 import { ASYNC_RESPONSE } from '../../../kit/components.ts';
 import type { Action, Fields, Row } from '../../../kit/define-resource.ts';
@@ -46,6 +46,9 @@ const importAction = <Args extends z.ZodType>(kind: ImportKind<Args>): Action =>
   responses: [{ status: 202, component: ASYNC_RESPONSE }],
   async run({ request, row, body }): Promise<ApiReply> {
     const tar = (await resolveReference('artifact', body.artifact as string, [artifact], request)).row;
+    // Orphan cleanup spares it until the task is there, and from then on because the task is.
+    if (!(await seeArtifact(request.services.db, tar.id as string)))
+      throw new ValidationError({ artifact: ['Invalid hyperlink - Object does not exist.'] });
     await checkTar(tar, request);
     const from = { repository_id: row.id, artifact_id: tar.id, repository_name: body.repository_name as string };
     const task = await request.dispatch(kind.task, kind.args(from, body), {
