@@ -44,6 +44,7 @@ export function testConformance(name: string, open: () => Promise<TestedStorage>
     testRanges(current);
     testSmallFiles(current);
     testKeys(current);
+    testAside(current);
 
     test('capacity, where it is known, adds up', async () => {
       const capacity = await storage.capacity();
@@ -68,6 +69,85 @@ function testAbsentFiles(storage: () => Storage): void {
     await storage().delete(one);
     assert.equal(await storage().size(one), undefined);
     assert.equal(await storage().size(other), 10);
+  });
+}
+
+async function keysOf(groups: AsyncIterable<readonly string[]>): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const group of groups) keys.push(...group);
+  return keys;
+}
+
+function testAside(storage: () => Storage): void {
+  const reasons = ['doomed', 'damaged'] as const;
+
+  test('stat knows size and time of a file, and list names it, until it goes', async () => {
+    const before = Date.now();
+    const key = await put(storage(), randomBytes(10));
+    const found = await storage().stat(key);
+    assert.equal(found?.size, 10);
+    // A store keeps time in steps of its own.
+    assert.ok(Math.abs((found?.modified.getTime() ?? 0) - before) < 60_000);
+    assert.ok((await keysOf(storage().list('artifact'))).includes(key));
+    await storage().delete(key);
+    assert.equal(await storage().stat(key), undefined);
+    assert.ok(!(await keysOf(storage().list('artifact'))).includes(key));
+    assert.deepEqual(await keysOf(storage().list('nothing-is-here')), []);
+  });
+
+  for (const reason of reasons) {
+    test(`what is set aside as ${reason} has no key any more, and is listed there until it is dropped`, async () => {
+      const [key, other] = [await put(storage(), randomBytes(10)), await put(storage(), randomBytes(11))];
+      await storage().setAside(key, reason);
+      assert.equal(await storage().stat(key), undefined);
+      await assert.rejects(storage().read(key), MissingFileError);
+      assert.ok(!(await keysOf(storage().list('artifact'))).includes(key));
+      for (const each of reasons)
+        assert.equal((await keysOf(storage().listAside('artifact', each))).includes(key), each === reason);
+      await storage().dropAside(key, reason);
+      await storage().dropAside(key, reason);
+      assert.ok(!(await keysOf(storage().listAside('artifact', reason))).includes(key));
+      assert.equal(await storage().size(other), 11);
+    });
+
+    test(`to set aside as ${reason} what is absent is fine, and leaves what was set aside before`, async () => {
+      const key = await put(storage(), randomBytes(10));
+      await storage().setAside(key, reason);
+      await storage().setAside(key, reason);
+      assert.ok((await keysOf(storage().listAside('artifact', reason))).includes(key));
+      await put(storage(), randomBytes(12), key);
+      await storage().setAside(key, reason);
+      assert.equal((await keysOf(storage().listAside('artifact', reason))).filter((each) => each === key).length, 1);
+      await storage().dropAside(key, reason);
+    });
+  }
+
+  test('what is brought back has its key and its bytes again', async () => {
+    for (const store of [put, async (to: Storage, body: Buffer) => to.putSmall([{ key: keyOf(body), body }])]) {
+      const body = randomBytes(5000);
+      await store(storage(), body);
+      await storage().setAside(keyOf(body), 'doomed');
+      await storage().bringBack(keyOf(body));
+      assert.ok(body.equals(await bytesOf(await storage().read(keyOf(body)))));
+      assert.ok(!(await keysOf(storage().listAside('artifact', 'doomed'))).includes(keyOf(body)));
+    }
+  });
+
+  test('a file that has come meanwhile is kept, and the older one goes', async () => {
+    const key = await put(storage(), Buffer.from('first'));
+    await storage().setAside(key, 'doomed');
+    await put(storage(), Buffer.from('second'), key);
+    await storage().bringBack(key);
+    assert.equal(String(await bytesOf(await storage().read(key))), 'second');
+    assert.ok(!(await keysOf(storage().listAside('artifact', 'doomed'))).includes(key));
+  });
+
+  test('what is in neither place cannot be brought back, nor what was damaged', async () => {
+    await assert.rejects(storage().bringBack(keyOf(randomBytes(10))), MissingFileError);
+    const key = await put(storage(), randomBytes(10));
+    await storage().setAside(key, 'damaged');
+    await assert.rejects(storage().bringBack(key), MissingFileError);
+    await storage().dropAside(key, 'damaged');
   });
 }
 

@@ -4,6 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { imageOf } from '../../../src/demo/image.ts';
 import { layerOf } from '../../../src/demo/layer.ts';
 import { startSyncWorld } from '../../ostree/sync/sync-world.ts';
+import { eventually } from '../../queue/eventually.ts';
 import { completed, digestOf, isThere, type Mirror, reports, startUpkeepWorld, type UpkeepWorld } from './upkeep-world.ts';
 
 const layers = ['a', 'b', 'c', 'd'].map((text) => layerOf({ 'etc/motd': text.repeat(2000) }));
@@ -105,6 +106,28 @@ describe('repair of a container repository', () => {
     assert.equal(completed(await world.app.run(`${version}repair/`)).result.repaired, 3);
     for (const index of [0, 1, 2]) assert.equal(digestOf(await readFile(path(index))), digest(index));
     assert.equal(await isThere(path(2).replace('/media/', '/media/aside/damaged/')), false);
+  });
+
+  it('forgets what a server has in memory of a file that turns out damaged', async () => {
+    // Nobody has asked for it yet.
+    const layer = layerOf({ 'etc/motd': 'new'.repeat(2000) });
+    world.upstream.put('app', imageOf({ layers: [layer] }), 'new');
+    const fresh = await world.mirror();
+    const synced = completed(await world.sync(fresh, await world.remote({ includes: ['new'] })));
+    const file = world.pathOf(layer.digest);
+    await flip(file);
+    // Read from the disk, and from then on answered from memory.
+    const wrong = (await world.blob(fresh, layer.digest)) as Buffer;
+    assert.notEqual(digestOf(wrong), layer.digest);
+    await rm(file);
+    assert.deepEqual(await world.blob(fresh, layer.digest), wrong);
+    await writeFile(file, wrong);
+    assert.equal(completed(await world.app.run(`${synced.created_resources[0]}repair/`)).result.repaired, 1);
+    const served = await eventually('the damage is heard of', async () => {
+      const bytes = (await world.blob(fresh, layer.digest)) as Buffer;
+      return bytes.equals(wrong) ? undefined : bytes;
+    });
+    assert.equal(digestOf(served), layer.digest);
   });
 
   it('does not take wrong bytes for right ones', async () => {
