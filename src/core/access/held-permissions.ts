@@ -18,9 +18,15 @@ const onObject = ({ type, id }: ObjectName): Sql =>
  * A select of the ids of all objects of a PRN type on which the user holds the permission by a role. One query whatever the
  * number of roles; it reads the tables as they are, so that a change counts for the next request on every process.
  */
-export const heldOn = (userId: number, permission: string, type: string): Sql =>
-  sql`select ${raw(type === GROUP ? 'ra.object_group_id' : 'ra.object_id')} from role_assignment ra join role r on r.id = ra.role_id
-    where ${ofUser(userId)} and ra.object_type = ${type} and r.permissions @> array[${permission}::text]`;
+export function heldOn(userId: number, permission: string, type: string): Sql {
+  const object = raw(type === GROUP ? 'ra.object_group_id' : 'ra.object_id');
+  // Two plain selects, each of which an index answers whole: what there is for the user, or whether one object is in it.
+  const held = (whose: Sql) => sql`
+    select ${object} from role_assignment ra where ${whose} and ra.object_type = ${type}
+      and ra.role_id = any(array(select r.id from role r where r.permissions @> array[${permission}::text]))`;
+  return sql`${held(sql`ra.user_id = ${userId}::int`)} union all
+    ${held(sql`ra.group_id = any(array(select gm.group_id from app_group_member gm where gm.user_id = ${userId}::int))`)}`;
+}
 
 type Held = ReadonlySet<string>;
 

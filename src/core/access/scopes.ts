@@ -1,13 +1,18 @@
-import { join, type Sql, sql } from '../../db/sql.ts';
+import { join, raw, type Sql, sql } from '../../db/sql.ts';
 import type { Resource } from '../../kit/define-resource.ts';
 import { permissionOf, prnType } from '../../kit/names.ts';
 import type { Access, Scope, ScopeInput } from '../../kit/policy.ts';
 
+const isOfType = (resource: Resource, other: Resource): boolean =>
+  other !== resource && other.kind === resource.kind && other.endpoint !== '' && !other.nested;
+
 /** Resources whose rows a list of all types holds: `repositories/` holds those of `repositories/container/container/`. */
 const kindsOf = ({ services, resource }: ScopeInput): readonly Resource[] =>
-  services.catalog.resources.filter(
-    (other) => other !== resource && other.kind === resource.kind && other.endpoint !== '' && !other.nested && other.policy,
-  );
+  services.catalog.resources.filter((other) => isOfType(resource, other) && other.policy);
+
+/** Whether there are types that only administrators see. */
+const hasHidden = ({ services, resource }: ScopeInput): boolean =>
+  services.catalog.resources.some((other) => isOfType(resource, other) && !other.policy);
 
 /** Value of `pulp_type` of a resource's rows. */
 const pulpType = (resource: Resource): string =>
@@ -16,6 +21,34 @@ const pulpType = (resource: Resource): string =>
 /** Groups with a task that the caller sees, and that no other task started. */
 const groupsOf = (tasks: Sql | undefined): Sql | undefined =>
   tasks && sql`m.id in (select m.task_group_id from task m where m.parent_task_id is null and ${tasks})`;
+
+/**
+ * Rows that the caller sees in the lists of the single types. A select of ids, which leads to the rows where they are few: of alternatives the
+ * database would try each row of everybody's.
+ */
+async function scopeOfTypes(input: ScopeInput, scopeOf: (kind: Resource) => Promise<Sql | undefined>): Promise<Sql | undefined> {
+  const whole: string[] = [];
+  const parts = new Map<string, { readonly scope: Sql; readonly types: string[] }>();
+  for (const kind of kindsOf(input)) {
+    const scope = await scopeOf(kind);
+    if (!scope) whole.push(pulpType(kind));
+    else {
+      // Types of the same scope are looked for at once.
+      const key = JSON.stringify([scope.text, scope.values]);
+      const part = parts.get(key) ?? { scope, types: [] };
+      part.types.push(pulpType(kind));
+      parts.set(key, part);
+    }
+  }
+  if (parts.size === 0) return hasHidden(input) ? sql`m.pulp_type = any(${whole})` : undefined;
+  const { counted } = input.resource;
+  if (!counted) throw new Error(`${input.resource.model} says no table`);
+  const ids = [...parts.values()].map(
+    ({ scope, types }) => sql`select m.id from ${raw(counted.table)} m where m.pulp_type = any(${types}) and ${scope}`,
+  );
+  const visible = sql`m.id in (${join(ids, ' union all ')})`;
+  return whole.length === 0 ? visible : sql`(m.pulp_type = any(${whole}) or ${visible})`;
+}
 
 /**
  * Rows on which the caller holds the view permission; groups by their tasks; in a list of all types, the rows that he sees in the lists of the single
@@ -28,12 +61,7 @@ export const scopeQueryset =
     if (resource.kind === 'task-groups') return groupsOf(await access().scope(caller, services.catalog.resource('tasks')));
     if (resource.endpoint !== '' || kindsOf(input).length === 0)
       return access().whereHolds(caller, permissionOf(resource, 'view'), prnType(resource));
-    const types: Sql[] = [];
-    for (const kind of kindsOf(input)) {
-      const scope = await access().scope(caller, kind);
-      types.push(sql`(m.pulp_type = ${pulpType(kind)} ${scope ? sql`and ${scope}` : sql``})`);
-    }
-    return sql`(${join(types, ' or ')})`;
+    return scopeOfTypes(input, (kind) => access().scope(caller, kind));
   };
 
 /** Versions of the repositories that the caller sees. */

@@ -9,17 +9,13 @@ const permission = ({ parameters }: ScopeInput, name: string): string => String(
 
 /** A select of the ids of distributions that the caller sees by a role on them or on their namespace. */
 const ownDistributions = (input: ScopeInput): Sql => sql`
-  select d.id from container_distribution d
-  where d.id in (${input.heldOn(permission(input, 'dist_perm'), DISTRIBUTION)})
-    or d.namespace_id in (${input.heldOn(permission(input, 'ns_perm'), NAMESPACE)})`;
+  ${input.heldOn(permission(input, 'dist_perm'), DISTRIBUTION)} union all
+  select d.id from container_distribution d where d.namespace_id in (${input.heldOn(permission(input, 'ns_perm'), NAMESPACE)})`;
 
 const PUBLIC_DISTRIBUTIONS = sql`select d.id from container_distribution d where not d.private`;
 
 const servedBy = (...distributions: readonly Sql[]): Sql => sql`
-  select s.repository_id from distribution s where s.repository_id is not null and (${join(
-    distributions.map((ids) => sql`s.id in (${ids})`),
-    ' or ',
-  )})`;
+  select s.repository_id from distribution s where s.repository_id is not null and s.id in (${join(distributions, ' union all ')})`;
 
 /** Public distributions, and those that the caller sees by a role on them or on their namespace. */
 const distributions: Scope = async (input) => {
