@@ -6,10 +6,15 @@ import { namedDatabaseError } from './database-away.ts';
 import { PrismaClient } from './generated/client.ts';
 import type { Sql } from './sql.ts';
 
+export interface QueryOptions {
+  /** Plan it for just these values: where the best way depends on whose they are. Default: the database may keep a plan for all values. */
+  readonly planAnew?: boolean;
+}
+
 /** Something that runs SQL: the pool, or the transaction in hand. */
 export interface Queryable {
   /** The rows, with timestamps as ISO text in microseconds (`2026-11-20T23:08:53.638279Z`) and bigints as numbers. */
-  query<Row>(statement: Sql): Promise<Row[]>;
+  query<Row>(statement: Sql, options?: QueryOptions): Promise<Row[]>;
   /** The number of rows that the statement touched. */
   execute(statement: Sql): Promise<number>;
 }
@@ -77,13 +82,13 @@ async function named<T>(step: () => Promise<T>): Promise<T> {
 }
 
 const runner = (target: pg.Pool | pg.PoolClient): Queryable => {
-  const run = (statement: Sql) => {
+  const run = (statement: Sql, { planAnew = false }: QueryOptions = {}) => {
     const text = statement.text;
-    const name = nameOf(text);
+    const name = planAnew ? undefined : nameOf(text);
     return named(() => target.query({ text, values: statement.values, types, ...(name ? { name } : {}) }));
   };
   return {
-    query: async <Row>(statement: Sql) => (await run(statement)).rows as Row[],
+    query: async <Row>(statement: Sql, options?: QueryOptions) => (await run(statement, options)).rows as Row[],
     execute: async (statement) => (await run(statement)).rowCount ?? 0,
   };
 };

@@ -1,4 +1,4 @@
-import { raw, type Sql, sql } from '../db/sql.ts';
+import { join, raw, type Sql, sql } from '../db/sql.ts';
 import { SET_LABEL_RESPONSE, UNSET_LABEL_RESPONSE } from './components.ts';
 import type { Action, Resource } from './define-resource.ts';
 import { RequestRefusedError, ValidationError } from './errors.ts';
@@ -15,18 +15,23 @@ function termCondition(term: string, column: Sql): Sql {
   if (negated) return sql`not (${column} ? ${key})`;
   if (operator === '=') return sql`${column} @> ${JSON.stringify({ [key]: value })}::jsonb`;
   if (operator === '!=') return sql`(${column} ? ${key} and ${column}->>${key} is distinct from ${value})`;
-  if (operator === '~') return sql`${column}->>${key} ilike ${`%${value.replace(/[\\%_]/g, '\\$&')}%`}`;
+  // An index knows who has the key.
+  if (operator === '~') return sql`(${column} ? ${key} and ${column}->>${key} ilike ${`%${value.replace(/[\\%_]/g, '\\$&')}%`})`;
   return sql`${column} ? ${key}`;
 }
 
-/** `pulp_label_select`: a conjunction of terms, `\,` for a comma in a value (spec: core, pulp_label_select). */
-export const labelFilter = (column = 'm.pulp_labels'): Filter => ({
-  ...conditionFilter((selector) =>
-    selector
-      .split(/(?<!\\),/)
-      .map((term) => termCondition(term.replaceAll('\\,', ','), raw(column)))
-      .reduce((all, term) => sql`${all} and ${term}`),
-  ),
+/**
+ * `pulp_label_select`: a conjunction of terms, `\,` for a comma in a value (spec: core, pulp_label_select). `sparse`: the index is of rows that have
+ * labels only.
+ */
+export const labelFilter = ({ sparse = false } = {}): Filter => ({
+  ...conditionFilter((selector) => {
+    const column = sql`m.pulp_labels`;
+    const terms = selector.split(/(?<!\\),/).map((term) => term.replaceAll('\\,', ','));
+    const conditions = terms.map((term) => termCondition(term, column));
+    if (sparse && terms.some((term) => !term.trim().startsWith('!'))) conditions.push(sql`${column} <> '{}'`);
+    return join(conditions, ' and ');
+  }),
   refusesEmpty: true,
 });
 

@@ -8,7 +8,7 @@ const GROUP = 'core.group';
 
 /** Condition over a role assignment `ra`: it is the user's own or one of a group that he is in. */
 const ofUser = (userId: number): Sql =>
-  sql`(ra.user_id = ${userId}::int or ra.group_id in (select gm.group_id from app_group_member gm where gm.user_id = ${userId}::int))`;
+  sql`(ra.user_id = ${userId}::int or ra.group_id = any(array(select gm.group_id from app_group_member gm where gm.user_id = ${userId}::int)))`;
 
 /** Condition over a role assignment `ra`: it is on this object. */
 const onObject = ({ type, id }: ObjectName): Sql =>
@@ -20,12 +20,11 @@ const onObject = ({ type, id }: ObjectName): Sql =>
  */
 export function heldOn(userId: number, permission: string, type: string): Sql {
   const object = raw(type === GROUP ? 'ra.object_group_id' : 'ra.object_id');
-  // Two plain selects, each of which an index answers whole: what there is for the user, or whether one object is in it.
-  const held = (whose: Sql) => sql`
-    select ${object} from role_assignment ra where ${whose} and ra.object_type = ${type}
+  // One plain select: indexes answer it whole where it is small, and where it is large a list can be walked beside it.
+  return sql`
+    select ${object} from role_assignment ra
+    where ${ofUser(userId)} and ra.object_type = ${type}
       and ra.role_id = any(array(select r.id from role r where r.permissions @> array[${permission}::text]))`;
-  return sql`${held(sql`ra.user_id = ${userId}::int`)} union all
-    ${held(sql`ra.group_id = any(array(select gm.group_id from app_group_member gm where gm.user_id = ${userId}::int))`)}`;
 }
 
 type Held = ReadonlySet<string>;

@@ -155,7 +155,7 @@ export const CONTENT_FILTERS: Readonly<Record<string, Filter>> = {
       sql`(m.last_seen < ${minutesAgo(value, request)} and not exists (select 1 from repository_content rc where rc.content_id = m.id))`,
     { type: 'number' },
   ),
-  pulp_label_select: labelFilter(),
+  pulp_label_select: labelFilter({ sparse: true }),
 };
 
 /** Look-ups of what units of a kind are known by, a column of `d` that has an index with the domain. */
