@@ -9,7 +9,7 @@ let server: Server;
 before(async () => {
   server = await openServer();
 });
-after(() => server.stop());
+after(() => server?.stop());
 
 const made = async (path: string, body: unknown): Promise<string> => {
   const answer = await server.request('POST', `${API}${path}`, body);

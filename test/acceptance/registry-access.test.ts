@@ -10,7 +10,7 @@ let server: Server;
 before(async () => {
   server = await openServer();
 });
-after(() => server.stop());
+after(() => server?.stop());
 
 const basic = (user: string) => `Basic ${Buffer.from(`${user}:${PASSWORD}`).toString('base64')}`;
 const as =

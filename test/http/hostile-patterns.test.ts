@@ -15,7 +15,7 @@ before(async () => {
     assert.equal(answer.status, 201);
   }
 });
-after(() => app.stop());
+after(() => app?.stop());
 
 const PATTERNS = [
   '(a+)+$',

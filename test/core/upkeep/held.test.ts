@@ -1,15 +1,14 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { after, before, describe, it } from 'node:test';
+import { after, afterEach, before, describe, it } from 'node:test';
 import { sql } from '../../../src/db/sql.ts';
 import { type ImportWorld, startImportWorld } from '../../ostree/import/import-world.ts';
 import { change } from '../../ostree/sync/sync-world.ts';
-import { eventually } from '../../queue/eventually.ts';
 import type { Answer } from '../../support/app.ts';
 import { missing } from '../../support/missing.ts';
 import type { OstreeFixture } from '../../support/ostree-fixtures.ts';
 import type { OstreeUpstream } from '../../support/upstream-ostree.ts';
-import { age, completed, digestOf } from './upkeep-world.ts';
+import { age, completed, digestOf, someoneWaits } from './upkeep-world.ts';
 
 const API = '/pulp/api/v3/';
 
@@ -24,6 +23,12 @@ describe('what something waits for', { skip: missing('ostree') }, () => {
     remote = await world.remote(upstream.url);
   });
   after(() => world?.stop());
+  /** Of what a test that has failed still holds. */
+  let release = (): void => undefined;
+  afterEach(() => {
+    upstream?.clearFaults();
+    release();
+  });
 
   const cleanup = (body: object = { orphan_protection_time: 0 }) => world.app.run(`${API}orphans/cleanup/`, body);
   const ask = async (method: string, path: string, body?: object): Promise<Answer> => {
@@ -35,7 +40,6 @@ describe('what something waits for', { skip: missing('ostree') }, () => {
 
   /** A sync of the repository that goes on until it is released; answers its task at the end. */
   async function hold(repository: string): Promise<() => Promise<Answer['body']>> {
-    let release = (): void => undefined;
     const until = new Promise<void>((resolve) => (release = resolve));
     const fault = upstream.fault({ fault: { deliver: { held: { until } } } });
     const running = await ask('POST', `${repository}sync/`, { remote });
@@ -52,13 +56,13 @@ describe('what something waits for', { skip: missing('ostree') }, () => {
     const artifact = await world.tarOf(fixture.path);
     await age(world.app);
     const repository = await world.repository();
-    const release = await hold(repository);
+    const released = await hold(repository);
     const repository_name = fixture.path.split('/').at(-1);
     const importing = await ask('POST', `${repository}import_all/`, { artifact, repository_name });
     completed(await cleanup());
     assert.equal(await stateOf(importing), 'waiting');
     assert.equal((await world.app.request('GET', artifact)).status, 200);
-    completed(await release());
+    completed(await released());
     completed(await world.app.finished(importing));
     await forget(repository);
   });
@@ -68,7 +72,7 @@ describe('what something waits for', { skip: missing('ostree') }, () => {
     const artifact = await world.upload(bytes);
     await age(world.app);
     const repository = await world.repository();
-    const release = await hold(repository);
+    const released = await hold(repository);
     const digest = digestOf(bytes).slice('sha256:'.length);
     const making = await ask('POST', `${API}content/ostree/content/`, {
       artifact,
@@ -78,7 +82,7 @@ describe('what something waits for', { skip: missing('ostree') }, () => {
     });
     completed(await cleanup());
     assert.equal(await stateOf(making), 'waiting');
-    completed(await release());
+    completed(await released());
     completed(await world.app.finished(making));
     const served = await fetch(`${await world.distribute(repository)}extra/file`);
     assert.equal(await served.text(), String(bytes));
@@ -91,13 +95,13 @@ describe('what something waits for', { skip: missing('ostree') }, () => {
     const all = await world.units('refs', version);
     assert.ok(all.length > 1);
     completed(await world.app.run(`${source}modify/`, { remove_content_units: [all[0].pulp_href] }));
-    const release = await hold(target);
+    const released = await hold(target);
     const modifying = await ask('POST', `${target}modify/`, { base_version: version });
     const deleting = await ask('DELETE', version);
     // A task that comes later, and is not in their way.
     completed(await cleanup());
     assert.deepEqual([await stateOf(modifying), await stateOf(deleting)], ['waiting', 'waiting']);
-    completed(await release());
+    completed(await released());
     const modified = completed(await world.app.finished(modifying));
     completed(await world.app.finished(deleting));
     assert.equal((await world.app.request('GET', version)).status, 404);
@@ -111,11 +115,11 @@ describe('what something waits for', { skip: missing('ostree') }, () => {
     const [first] = whole.created_resources;
     const [ref] = await world.units('refs', first);
     completed(await world.app.run(`${repository}modify/`, { remove_content_units: [ref.pulp_href] }));
-    const release = await hold(repository);
+    const released = await hold(repository);
     const deleting = await ask('DELETE', `${repository}versions/2/`);
     completed(await cleanup());
     assert.equal(await stateOf(deleting), 'waiting');
-    const synced = completed(await release());
+    const synced = completed(await released());
     completed(await world.app.finished(deleting));
     assert.deepEqual(change(synced, 'present'), change(whole, 'present'));
     completed(await cleanup());
@@ -149,12 +153,7 @@ describe('what something waits for', { skip: missing('ostree') }, () => {
       // Where another upload of the same bytes holds it up.
       await tx.query(sql`select pg_advisory_xact_lock(hashtext(${key}))`);
       uploading = world.upload(bytes);
-      await eventually('the upload waits', async () => {
-        const waiting = await db.query(sql`
-          select pid from pg_locks where locktype = 'advisory' and not granted
-          and database = (select oid from pg_database where datname = current_database())`);
-        return waiting.length > 0 || undefined;
-      });
+      await someoneWaits(db);
       completed(await cleanup());
     });
     const { body } = await world.app.request('GET', (await uploading) as string);

@@ -1,11 +1,22 @@
 import assert from 'node:assert/strict';
-import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
+import { sql } from '../../../src/db/sql.ts';
 import { imageOf } from '../../../src/demo/image.ts';
 import { layerOf } from '../../../src/demo/layer.ts';
 import { startSyncWorld } from '../../ostree/sync/sync-world.ts';
 import { eventually } from '../../queue/eventually.ts';
-import { completed, digestOf, isThere, type Mirror, reports, startUpkeepWorld, type UpkeepWorld } from './upkeep-world.ts';
+import type { Answer } from '../../support/app.ts';
+import {
+  completed,
+  digestOf,
+  isThere,
+  type Mirror,
+  reports,
+  someoneWaits,
+  startUpkeepWorld,
+  type UpkeepWorld,
+} from './upkeep-world.ts';
 
 const layers = ['a', 'b', 'c', 'd'].map((text) => layerOf({ 'etc/motd': text.repeat(2000) }));
 const image = imageOf({ layers });
@@ -128,6 +139,26 @@ describe('repair of a container repository', () => {
       return bytes.equals(wrong) ? undefined : bytes;
     });
     assert.equal(digestOf(served), layer.digest);
+  });
+
+  it('leaves alone what another repair has put in place since it looked', async () => {
+    const right = await readFile(path(2));
+    await flip(path(2));
+    const { db } = world.app.services;
+    const key = path(2).slice(path(2).indexOf('artifact/'));
+    let repairing: Promise<Answer['body']> | undefined;
+    await db.transaction(async (tx) => {
+      // As the other one holds it.
+      await tx.query(sql`select pg_advisory_xact_lock(hashtext(${`damaged ${key}`}))`);
+      repairing = world.app.run(`${version}repair/`);
+      await someoneWaits(db);
+      await rm(path(2));
+      await writeFile(path(2), right);
+    });
+    const { ino } = await stat(path(2));
+    completed(await repairing);
+    assert.deepEqual(await readFile(path(2)), right);
+    assert.equal((await stat(path(2))).ino, ino);
   });
 
   it('does not take wrong bytes for right ones', async () => {

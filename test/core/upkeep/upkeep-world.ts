@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { access, readdir, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Database } from '../../../src/db/database.ts';
 import { sql } from '../../../src/db/sql.ts';
+import { eventually } from '../../queue/eventually.ts';
 import { type Answer, orStop, startApp, type TestApp } from '../../support/app.ts';
 import { startUpstream, type Upstream } from '../../support/upstream-registry.ts';
 
@@ -162,6 +164,15 @@ export async function age(app: TestApp): Promise<void> {
   // Of a file that goes meanwhile nothing is left to be older.
   for (const path of await storedFiles(app)) await utimes(path, yesterday, yesterday).catch(() => undefined);
 }
+
+/** Resolves when somebody waits for an advisory lock of this database. */
+export const someoneWaits = (db: Database): Promise<boolean> =>
+  eventually('somebody waits for a lock', async () => {
+    const waiting = await db.query(sql`
+      select pid from pg_locks where locktype = 'advisory' and not granted
+        and database = (select oid from pg_database where datname = current_database())`);
+    return waiting.length > 0 || undefined;
+  });
 
 /** Whether a file is there. */
 export const isThere = (path: string): Promise<boolean> =>
