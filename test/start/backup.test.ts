@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -193,6 +193,18 @@ describe('deckle backup and deckle restore', { skip: missing('ostree') }, () => 
     ]);
     await rm(join(target, second as string), { recursive: true });
     await done(['restore', target, '--check'], inUnusedFolder('none'));
+  });
+
+  test('one that was broken off is looked through by the next: what it has whole is not copied again', async () => {
+    const other = join(folder, 'broken-off');
+    await done(['backup', other], source.installation.env);
+    const [name] = (await readdir(other)) as [string];
+    await rename(join(other, name), join(other, '.unfinished'));
+    const [spoilt] = (await filesIn(join(other, '.unfinished/media'))) as [string];
+    await writeFile(spoilt, (await readFile(spoilt)).fill(0));
+    assert.match(await done(['backup', other], source.installation.env), /files .*; 1 of \d+ bytes were copied/);
+    await done(['restore', other, '--check'], inUnusedFolder('none'));
+    assert.equal((await readdir(other)).length, 1);
   });
 
   test('a backup into DATA_DIR itself is refused', async () => {
