@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
+import { pino } from 'pino';
+import { migrate, readMigrations } from '../../src/db/migrate.ts';
 import { type Mirror, startMirror } from '../bad-luck/mirror.ts';
 import { eventually } from '../queue/eventually.ts';
 import { gate } from '../queue/gate.ts';
@@ -377,4 +379,33 @@ describe('an orphan cleanup while a backup runs', () => {
     assert.match(await done(['restore', target], env), /LACKING +1 files/);
     await database.drop();
   });
+});
+
+test('a backup of an older Deckle is brought to this version', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'deckle-backup-'));
+  const [older, other] = [await createDatabase({ migrated: false }), await createDatabase({ migrated: false })];
+  await migrate(older.url, pino({ level: 'silent' }), readMigrations().slice(0, -1));
+  const rows = async (url: string, statement: string) => {
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    try {
+      return (await client.query(statement)).rows;
+    } finally {
+      await client.end();
+    }
+  };
+  await rows(older.url, `insert into app_group (name) values ('elders')`);
+  const source = join(folder, 'data');
+  await mkdir(source);
+  await done(['backup', join(folder, 'backups')], { DATABASE_URL: older.url, DATA_DIR: source });
+  await done(['restore', join(folder, 'backups')], { DATABASE_URL: other.url, DATA_DIR: join(folder, 'restored') });
+  assert.deepEqual(await rows(other.url, 'select id, name from app_group'), [{ id: 1, name: 'elders' }]);
+  const applied = await rows(other.url, 'select migration_name as name from _prisma_migrations order by 1');
+  assert.deepEqual(
+    applied.map(({ name }) => name),
+    readMigrations().map(({ name }) => name),
+  );
+  await older.drop();
+  await other.drop();
+  await rm(folder, { recursive: true });
 });
