@@ -26,9 +26,13 @@ export function parseBody(body: unknown, rules: BodyRules): Record<string, unkno
   // Without a prototype: `__proto__` is a name like any other.
   const errors: FieldErrors = Object.create(null) as FieldErrors;
   const parsed: Record<string, unknown> = {};
+  // Said once: a body may have any number of unknown fields.
+  let hint = renamedHint(rules);
   for (const name of Object.keys(given)) {
     const field = Object.hasOwn(rules.fields, name) ? rules.fields[name] : undefined;
-    if (field === undefined && !rules.ignored?.has(name)) errors[name] = [UNEXPECTED, ...renamedHint(rules)];
+    if (field !== undefined || rules.ignored?.has(name)) continue;
+    errors[name] = [UNEXPECTED, ...hint];
+    hint = [];
   }
   for (const [name, field] of Object.entries(rules.fields)) {
     if (field.access === 'read') continue;
@@ -58,7 +62,7 @@ function named(body: unknown, rules: BodyRules): Record<string, unknown> {
   );
 }
 
-/** Where old names are taken, an unknown one is answered with the list of them. */
+/** Where old names are taken, the first unknown one is answered with the list of them. */
 function renamedHint({ renamed }: BodyRules): string[] {
   if (!renamed) return [];
   const names = Object.entries(renamed).map(([old, present]) => `${old} (${present})`);
