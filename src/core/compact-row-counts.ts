@@ -5,7 +5,7 @@ import { sql } from '../db/sql.ts';
 const MANY = 100;
 
 /**
- * Puts the rows of each count that has many together into one with their sum (ADR 016). One statement, so that whoever reads sees all of them
+ * Puts the rows of each count that has many together into one with their sum (ADR 018). One statement, so that whoever reads sees all of them
  * or the one. What is not committed yet stays as it is.
  */
 export async function compactRowCounts(db: Queryable): Promise<void> {

@@ -1,7 +1,7 @@
 import type { Queryable } from '../db/database.ts';
 import { type Sql, sql } from '../db/sql.ts';
 
-/** Tables whose number of rows is kept, by triggers (ADR 016). */
+/** Tables whose number of rows is kept, by triggers (ADR 018). */
 export type CountedTable =
   | 'artifact'
   | 'audit_entry'
