@@ -11,7 +11,7 @@ CREATE TABLE "row_count" (
 -- CreateIndex
 CREATE INDEX "row_count_table_name_pulp_type_idx" ON "row_count"("table_name", "pulp_type");
 
--- What a statement has added to a table, or taken from it: one more row, so that nobody waits for anybody. See docs/adr/016-totals-are-kept.md.
+-- What a statement has added to a table, or taken from it: one more row, so that nobody waits for anybody. See docs/adr/018-totals-are-kept.md.
 CREATE FUNCTION "count_rows"() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO "row_count" ("table_name", "pulp_type", "rows")

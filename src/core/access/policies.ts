@@ -53,14 +53,20 @@ export class Policies {
   /** Resolves when changes are listened for, or cannot be (it is tried again). */
   static async open(db: Database): Promise<Policies> {
     const policies = new Policies(db);
-    const forget = () => {
-      policies.#changes = undefined;
-    };
-    policies.#stop = await db.listen(POLICY_CHANNEL, forget, (connected) => {
-      policies.#connected = connected;
-      forget();
-    });
+    policies.#stop = await db.listen(
+      POLICY_CHANNEL,
+      () => policies.forget(),
+      (connected) => {
+        policies.#connected = connected;
+        policies.forget();
+      },
+    );
     return policies;
+  }
+
+  /** What was read is read again when it is next needed. */
+  forget(): void {
+    this.#changes = undefined;
   }
 
   async close(): Promise<void> {
