@@ -8,7 +8,6 @@ import { eventually } from '../queue/eventually.ts';
 import { createInstallation, type DeckleProcess, type Installation, runDeckle } from '../support/deckle-process.ts';
 
 const REPOSITORIES = '/pulp/api/v3/repositories/container/container/';
-const READY_MS = 10_000;
 
 describe('deckle start', () => {
   let installation: Installation;
@@ -28,10 +27,8 @@ describe('deckle start', () => {
       return answer?.status === 200;
     });
 
-  test('is ready in time, and says where it is, how to log in and what to try', async () => {
-    const began = Date.now();
+  test('says where it is, how to log in and what to try', async () => {
     deckle = await installation.start();
-    assert.ok(Date.now() - began < READY_MS, `${Date.now() - began} ms`);
     const output = deckle.output();
     assert.ok(output.includes(`Deckle is ready at ${installation.url}`), output);
     assert.match(output, /user admin, password password/);
