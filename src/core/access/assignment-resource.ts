@@ -15,24 +15,20 @@ import { NotFoundError, RequestRefusedError, ValidationError } from '../../kit/e
 import { conditionFilter, type Filter, textFilters } from '../../kit/filters.ts';
 import { collectionPath, hrefOf, isUuid, prnType } from '../../kit/names.ts';
 import { permissionsOf } from '../../kit/permissions.ts';
-import { noReference, visibleRow } from '../../kit/references.ts';
+import { isIdOf, noReference, visibleRow } from '../../kit/references.ts';
 import { timeFields } from '../../kit/serialize.ts';
 import { described, reference, text } from '../../kit/wire.ts';
-import { objectColumns } from './role-assignments.ts';
-
-/** Columns that an object is kept in; all null: the role is on everything. */
-const EVERYTHING: Columns = { object_type: null, object_id: null, object_group_id: null };
+import { type ObjectColumns, objectColumns, objectOf, onObject } from './role-objects.ts';
 
 const refuse = (message: string) => new ValidationError({ non_field_errors: [message] });
 
 /** What a field names: the columns, and for `validate` whether anything was named at all. */
 async function resolveObject(value: unknown, { request }: ResolveInput, wrong: ValidationError): Promise<Columns> {
-  if (value === null) return { ...EVERYTHING, object_given: true };
+  if (value === null) return { ...objectColumns(null), object_given: true };
   const located = request.services.catalog.locate(String(value));
   const row = located && located.version === undefined ? await visibleRow(located.resource, located.id, request) : undefined;
   if (!located || !row) throw wrong;
-  const { type, id, group } = objectColumns({ type: prnType(located.resource), id: row.id });
-  return { object_type: type, object_id: id, object_group_id: group, object_given: true };
+  return { ...objectColumns({ type: prnType(located.resource), id: row.id }), object_given: true };
 }
 
 const contentObject: Field = {
@@ -96,12 +92,10 @@ async function validate({ request, columns }: ResolveInput): Promise<void> {
 
 /** An href, or `null` for roles on everything. */
 const objectFilter: Filter = conditionFilter((value, { services: { catalog } }: ApiRequest) => {
-  if (value === 'null') return sql`m.object_type is null`;
+  if (value === 'null') return onObject('m', null);
   const located = catalog.locate(value);
-  if (!located) throw new RequestRefusedError(noReference(value));
-  const { type, id, group } = objectColumns({ type: prnType(located.resource), id: located.id });
-  return sql`(m.object_type = ${type} and m.object_id is not distinct from ${id}::uuid
-    and m.object_group_id is not distinct from ${group}::int)`;
+  if (!located || !isIdOf(located.resource, located.id)) throw new RequestRefusedError(noReference(value));
+  return onObject('m', { type: prnType(located.resource), id: located.id });
 });
 
 /** Who has the roles: the resource that they are listed below. */
@@ -121,9 +115,8 @@ export interface AssignmentKind {
 const store = ({ column, word }: AssignmentKind): Store => ({
   async insert(tx, { id, columns }) {
     const [known] = await tx.query(sql`
-      select 1 from role_assignment where role_id = ${columns.role_id}::uuid and ${raw(column)} = ${columns[column]}::int
-        and object_type is not distinct from ${columns.object_type} and object_id is not distinct from ${columns.object_id}::uuid
-        and object_group_id is not distinct from ${columns.object_group_id}::int`);
+      select 1 from role_assignment m where m.role_id = ${columns.role_id}::uuid and m.${raw(column)} = ${columns[column]}::int
+        and ${onObject('m', objectOf(columns as unknown as ObjectColumns))}`);
     if (known) throw refuse(`The role is already assigned to this ${word}.`);
     await insertRow(tx, 'role_assignment', { id, ...columns });
   },

@@ -1,11 +1,9 @@
 import { v7 as uuid7 } from 'uuid';
 import type { Queryable } from '../../db/database.ts';
-import { type Sql, sql } from '../../db/sql.ts';
+import { sql } from '../../db/sql.ts';
 import { type FieldErrors, ValidationError } from '../../kit/errors.ts';
 import type { ObjectName } from '../../kit/policy.ts';
-
-/** PRN type of groups: the only objects that are named by a number. */
-const GROUP = 'core.group';
+import { objectColumns, onObject } from './role-objects.ts';
 
 /** A role and who is to have it, as a client names them. */
 export interface NestedRole {
@@ -25,17 +23,6 @@ interface Holder {
   readonly name: string;
 }
 
-export const objectColumns = ({
-  type,
-  id,
-}: ObjectName): { readonly type: string; readonly id: string | null; readonly group: string | null } =>
-  type === GROUP ? { type, id: null, group: id } : { type, id, group: null };
-
-const onObject = (object: ObjectName): Sql => {
-  const { type, id, group } = objectColumns(object);
-  return sql`ra.object_type = ${type} and ra.object_id is not distinct from ${id}::uuid and ra.object_group_id is not distinct from ${group}::int`;
-};
-
 const missing = (kind: 'username' | 'name', names: readonly string[], found: readonly Holder[]): { [index: string]: string[] } =>
   Object.fromEntries(
     names.flatMap((name, index) =>
@@ -44,7 +31,7 @@ const missing = (kind: 'username' | 'name', names: readonly string[], found: rea
   );
 
 /** What the names stand for. Throws ValidationError with each that is not there. */
-export async function findNamed(db: Queryable, { role, users, groups }: NestedRole): Promise<Found> {
+async function findNamed(db: Queryable, { role, users, groups }: NestedRole): Promise<Found> {
   const [foundRole] = await db.query<Found['role']>(sql`select id, permissions from role where name = ${role}`);
   const foundUsers = await db.query<Holder>(
     sql`select id, username as name from app_user where username = any(${users}::text[])`,
@@ -71,7 +58,7 @@ async function first(db: Queryable, found: Found, object: ObjectName, has: boole
       select 'group', g.id, g.name from app_group g where g.id = any(${found.groups.map(({ id }) => id)}::int[])
     )
     select kind, name from wanted w where ${has} = exists (
-      select from role_assignment ra where ra.role_id = ${found.role.id}::uuid and ${onObject(object)}
+      select from role_assignment ra where ra.role_id = ${found.role.id}::uuid and ${onObject('ra', object)}
         and case when w.kind = 'user' then ra.user_id = w.id else ra.group_id = w.id end)
     order by kind desc, name limit 1`);
   return one && `${one.kind} '${one.name}'`;
@@ -90,14 +77,14 @@ export async function assignRole(
   }
   const known = await first(tx, found, object, true);
   if (known) throw refuse(`The role is already assigned to ${known}.`);
-  const { type, id, group } = objectColumns(object);
+  const { object_type, object_id, object_group_id } = objectColumns(object);
   const holders = [
     ...found.users.map((user) => ({ user: user.id, group: null })),
     ...found.groups.map((holder) => ({ user: null, group: holder.id })),
   ];
   await tx.execute(sql`
     insert into role_assignment (id, role_id, user_id, group_id, object_type, object_id, object_group_id)
-    select w.id, ${found.role.id}::uuid, w.user_id, w.group_id, ${type}, ${id}::uuid, ${group}::int
+    select w.id, ${found.role.id}::uuid, w.user_id, w.group_id, ${object_type}, ${object_id}::uuid, ${object_group_id}::int
     from unnest(${holders.map(() => uuid7())}::uuid[], ${holders.map((holder) => holder.user)}::int[],
       ${holders.map((holder) => holder.group)}::int[]) as w(id, user_id, group_id)
     on conflict do nothing`);
@@ -109,7 +96,7 @@ export async function removeRole(tx: Queryable, named: NestedRole, object: Objec
   const without = await first(tx, found, object, false);
   if (without) throw refuse(`The role is not assigned to ${without}.`);
   await tx.execute(sql`
-    delete from role_assignment ra where ra.role_id = ${found.role.id}::uuid and ${onObject(object)}
+    delete from role_assignment ra where ra.role_id = ${found.role.id}::uuid and ${onObject('ra', object)}
       and (ra.user_id = any(${found.users.map(({ id }) => id)}::int[]) or ra.group_id = any(${found.groups.map(({ id }) => id)}::int[]))`);
 }
 
@@ -121,4 +108,4 @@ export const rolesOn = (db: Queryable, object: ObjectName): Promise<NestedRole[]
       coalesce(array_agg(g.name order by g.name) filter (where g.id is not null), '{}') as groups
     from role_assignment ra join role r on r.id = ra.role_id
       left join app_user u on u.id = ra.user_id left join app_group g on g.id = ra.group_id
-    where ${onObject(object)} group by r.name order by r.name`);
+    where ${onObject('ra', object)} group by r.name order by r.name`);
