@@ -41,11 +41,12 @@ export { defineRepository } from './repositories/define-repository.ts';
 export { type ModifyArgs, modifyAction, modifyArgs } from './repositories/modify-action.ts';
 export {
   type PublishedVersion,
+  publishLocked,
   publishVersion,
   type UniqueInVersion,
   type VersionChange,
 } from './repositories/publish-version.ts';
-export { REPOSITORY_CHANNEL } from './repositories/repository-lock.ts';
+export { lockRepository, MissingRepositoryError, REPOSITORY_CHANNEL } from './repositories/repository-lock.ts';
 export { syncAction } from './repositories/sync-action.ts';
 export { inVersion } from './repositories/version-content.ts';
 export { versionsOf } from './repositories/version-resource.ts';
