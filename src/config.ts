@@ -105,9 +105,17 @@ export const settings = {
   }),
   DECKLE_DATABASE_CONNECTIONS: count(10, 2, 200).meta({ description: 'Database connections of each process.' }),
   DECKLE_UPLOAD_EXPIRY_HOURS: count(24, 1, 8_760).meta({
-    description: 'Hours after its last chunk after which an upload that was not committed is removed.',
+    description:
+      'Hours after its last chunk after which an upload that was not committed is removed, and pushed blobs that no manifest came for.',
   }),
-  DECKLE_UPLOADS_PER_USER: count(100, 1, 100_000).meta({ description: 'Uploads that a user may have open at once.' }),
+  DECKLE_UPLOADS_PER_USER: count(100, 1, 100_000).meta({
+    description:
+      'Uploads that a user may have open at once; of pushed blobs, those that something came for within the last hour.',
+  }),
+  DECKLE_MAX_BLOB_GB: count(10, 1, 100_000).meta({ description: 'Gigabytes that a pushed blob may have.' }),
+  DECKLE_PUSH_TO_MIRRORS: flag.default(false).meta({
+    description: 'Take pushes to repositories that mirror content, too; the next mirroring may remove what was pushed.',
+  }),
   DECKLE_FREE_SPACE_MB: count(64, 0, 10_000_000).meta({
     description: 'Megabytes of the storage that uploads leave free; one that would not is refused with 507.',
   }),
