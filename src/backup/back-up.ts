@@ -9,7 +9,7 @@ import { createGzip } from 'node:zlib';
 import type { Logger } from 'pino';
 import { type Config, ConfigError } from '../config.ts';
 import { openSnapshot, type Snapshot } from '../db/snapshot.ts';
-import { mapConcurrent } from '../lib/concurrent-map.ts';
+import { forEachConcurrent } from '../lib/concurrent-map.ts';
 import { packageVersion } from '../lib/package-root.ts';
 import { artifactKey, asidePath } from '../storage/layout.ts';
 import {
@@ -198,7 +198,7 @@ async function copyFiles(media: string, places: Places, log: Logger): Promise<Co
     copied += 1;
     copiedBytes += file.size;
   };
-  for await (const _ of mapConcurrent(readFileList(join(places.folder, FILES)), bring, { limit: FILES_AT_ONCE }));
+  await forEachConcurrent(readFileList(join(places.folder, FILES)), bring, { limit: FILES_AT_ONCE });
   return { count, bytes, copied, copiedBytes, lacking: lacking.sort() };
 }
 
