@@ -1,7 +1,7 @@
 import { anyOf, contentIds } from '../../../core/plugin-api.ts';
 import { UpstreamError } from '../../../download/upstream-error.ts';
 import type { Progress, TaskContext } from '../../../kit/define-task.ts';
-import { mapConcurrent } from '../../../lib/concurrent-map.ts';
+import { forEachConcurrent } from '../../../lib/concurrent-map.ts';
 import type { Digest } from '../../../lib/digest.ts';
 import { HeldBytes } from '../../../lib/held-bytes.ts';
 import type { Manifest } from '../oci/manifest.ts';
@@ -109,7 +109,7 @@ export class SyncRun {
         throw error;
       }
     };
-    for await (const _ of mapConcurrent(source, run, { limit: REFERENCES_AT_ONCE, signal }));
+    await forEachConcurrent(source, run, { limit: REFERENCES_AT_ONCE, signal });
   }
 
   /** Digests of all manifests that belong to what was synced so far. */
@@ -131,7 +131,7 @@ export class SyncRun {
     const missing = await missingBlobs(db, known, remote.policy === 'immediate' ? 'all' : 'configs');
     const store = (blob: (typeof missing)[number]) =>
       syncing(`blob ${blob.digest} of ${this.#place}`, signal, () => this.#blobs.store(blob));
-    for await (const _ of mapConcurrent(missing, store, { limit: REFERENCES_AT_ONCE, signal }));
+    await forEachConcurrent(missing, store, { limit: REFERENCES_AT_ONCE, signal });
   }
 
   /** Saves what is left, after an error too: the next sync goes on from there. Throws where it cannot be saved. */
