@@ -178,6 +178,28 @@ describe('an upload', () => {
   });
 });
 
+describe('a push that comes to nothing', () => {
+  it('leaves no repository, distribution or namespace, nor takes away what was there', async () => {
+    const { db } = world.services;
+    const left = () =>
+      db.query(sql`
+      select name from container_namespace where name like 'vain%' union all select name from repository where name like 'vain%'
+      union all select name from distribution where name like 'vain%'`);
+    const wrong = () => user.ask('POST', 'vain/app', `blobs/uploads/?digest=${digestOf(randomBytes(5))}`, { body: 'other' });
+    assert.equal((await wrong()).status, 400);
+    assert.deepEqual(await left(), []);
+    assert.equal((await user.ask('DELETE', 'vain/app', await user.begin('vain/app'))).status, 204);
+    assert.deepEqual(await left(), []);
+    await db.execute(sql`
+      insert into container_namespace (id, domain_id, name) values (gen_random_uuid(), ${world.services.domain.id}::uuid, 'vain')`);
+    assert.equal((await wrong()).status, 400);
+    assert.deepEqual(await left(), [{ name: 'vain' }]);
+    await user.blob('vain/app', randomBytes(10));
+    assert.equal((await wrong()).status, 400);
+    assert.equal((await left()).length, 3);
+  });
+});
+
 describe('a blob of another repository', () => {
   it('is mounted without being sent again', async () => {
     const bytes = randomBytes(1000);

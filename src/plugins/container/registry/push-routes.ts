@@ -53,13 +53,36 @@ export async function answerUploads(asked: PushRequest, { name }: PathOf<'upload
   const mounted = mountIn(url);
   const repository_id = await repositoryOf(registry, access, name);
   if (digest) {
-    await requireSpace(registry.services, lengthOf(asked));
-    await pushBlob(registry.services, { repository_id, digest, bytes: bytesOf(asked), most: mostOf(asked) });
+    await leavingNothing(asked, { name, repository_id }, async () => {
+      await requireSpace(registry.services, lengthOf(asked));
+      await pushBlob(registry.services, { repository_id, digest, bytes: bytesOf(asked), most: mostOf(asked) });
+    });
     return blobCreated(reply, name, digest);
   }
   if (mounted && (await mount(registry, access, { ...mounted, repository_id }))) return blobCreated(reply, name, mounted.digest);
   const id = await beginUpload(registry.services, { repository_id, user_id: access.caller.id });
   return uploadAnswer(reply.code(202), { name, id, received: 0 }).send();
+}
+
+interface PushedRepository {
+  readonly name: string;
+  readonly repository_id: string;
+}
+
+/** Does the work; where it fails, a repository that was made for it, and has nothing else, goes. */
+async function leavingNothing(asked: PushRequest, repository: PushedRepository, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    await dropUnused(asked, repository).catch((cause: unknown) => {
+      asked.request.log.warn({ err: cause, ...repository }, 'what a failed push has made could not be removed; the sweeper will');
+    });
+    throw error;
+  }
+}
+
+async function dropUnused({ registry }: PushRequest, { name, repository_id }: PushedRepository): Promise<void> {
+  if (await removeUnused(registry.services, repository_id)) registry.distributions.forget(name);
 }
 
 /** The repository that is pushed to, made where it is not there yet. Throws RegistryError. */
@@ -151,13 +174,15 @@ export async function answerUpload(asked: PushRequest, { name, id }: PathOf<'upl
       const digest = digestIn(url);
       if (!digest) throw digestInvalid('');
       checkRange(asked, { name, id, received: upload.received });
-      await requireSpace(services, lengthOf(asked));
-      await finishUpload(services, { repository_id, digest, bytes: bytesOf(asked), most: mostOf(asked) }, upload);
+      await leavingNothing(asked, { name, repository_id }, async () => {
+        await requireSpace(services, lengthOf(asked));
+        await finishUpload(services, { repository_id, digest, bytes: bytesOf(asked), most: mostOf(asked) }, upload);
+      });
       return blobCreated(reply, name, digest);
     }
     case 'DELETE':
       await endUpload(services, upload);
-      if (await removeUnused(services, repository_id)) registry.distributions.forget(name);
+      await dropUnused(asked, { name, repository_id });
       return reply.code(204).send();
     default:
       throw unsupported(request.method, 'GET, HEAD, PATCH, PUT, DELETE');
