@@ -135,6 +135,8 @@ export interface Resource {
   readonly verbs: readonly Verb[];
   /** Who may do what; absent: administrators only. */
   readonly policy?: Policy;
+  /** Scopes, by name, that the policy of this resource alone can name; one named like a scope of the plugin or of the core takes its place. */
+  readonly scopes?: Readonly<Record<string, Scope>>;
   /** Where the policy has no scope: which rows others than administrators can name in what they send. */
   readonly named?: Scope;
   /** Built-in roles by the ends of their names: `owner` -> `['view', 'change']`. */
