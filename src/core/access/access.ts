@@ -95,7 +95,6 @@ class PolicyAccess implements OpenAccess {
     const { caller } = asked;
     const input = {
       ...asked,
-      services: asked.services,
       resource,
       action,
       ...(row ? { row } : {}),
