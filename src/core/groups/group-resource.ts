@@ -3,13 +3,12 @@ import { sql } from '../../db/sql.ts';
 import { defineResource } from '../../kit/define-resource.ts';
 import { NotFoundError } from '../../kit/errors.ts';
 import { numberFilters } from '../../kit/filters.ts';
-import { allow, ownerGets, ROLE_ACTIONS, SCOPED } from '../../kit/policy.ts';
-import { baseFields } from '../../kit/serialize.ts';
+import { allow, OWNED_AND_VIEWED, ownerGets, ROLE_ACTIONS, SCOPED } from '../../kit/policy.ts';
+import { nameFields } from '../../kit/serialize.ts';
 import { described, text } from '../../kit/wire.ts';
 import { roleActions } from '../access/role-actions.ts';
 
 const place = { kind: 'groups', plugin: 'core', endpoint: '', model: 'Group' } as const;
-const { pulp_href, prn } = baseFields(place);
 const MAX_NAME = 150;
 
 /** Users under one name, who share its roles. */
@@ -25,8 +24,7 @@ export const group = defineResource({
       description: 'Name of the group.',
       lookups: ['exact', 'iexact', 'in', 'contains', 'icontains'],
     },
-    ...(pulp_href ? { pulp_href } : {}),
-    ...(prn ? { prn } : {}),
+    ...nameFields(place),
     id: {
       wire: described({ type: 'integer', format: 'int64' }),
       access: 'read',
@@ -51,7 +49,7 @@ export const group = defineResource({
     creation_hooks: ownerGets('core.group_owner'),
     queryset_scoping: SCOPED,
   },
-  roles: { creator: ['add'], owner: ['change', 'delete', 'manage_roles', 'view'], viewer: ['view'] },
+  roles: OWNED_AND_VIEWED,
   actions: roleActions,
   select: sql`m.id::text as id, m.name`,
   from: sql`app_group m`,
