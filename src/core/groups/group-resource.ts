@@ -1,4 +1,4 @@
-import { insertRow, updateRow } from '../../db/rows.ts';
+import { insertNumbered, updateRow } from '../../db/rows.ts';
 import { sql } from '../../db/sql.ts';
 import { defineResource } from '../../kit/define-resource.ts';
 import { NotFoundError } from '../../kit/errors.ts';
@@ -54,12 +54,7 @@ export const group = defineResource({
   select: sql`m.id::text as id, m.name`,
   from: sql`app_group m`,
   store: {
-    async insert(tx, { columns }) {
-      const [next] = await tx.query<{ id: number }>(sql`select nextval(pg_get_serial_sequence('app_group', 'id'))::int as id`);
-      if (!next) throw new Error('the sequence of group ids gave none');
-      await insertRow(tx, 'app_group', { id: next.id, ...columns });
-      return String(next.id);
-    },
+    insert: async (tx, { columns }) => String(await insertNumbered(tx, 'app_group', columns)),
     async update(tx, id, columns) {
       if (!(await updateRow(tx, 'app_group', Number(id), columns))) throw new NotFoundError('Group');
     },

@@ -1,3 +1,4 @@
+import { insertNumbered } from '../../db/rows.ts';
 import { sql } from '../../db/sql.ts';
 import { callerOf } from '../../kit/api.ts';
 import { defineResource, type Row } from '../../kit/define-resource.ts';
@@ -8,7 +9,7 @@ import { bool, described } from '../../kit/wire.ts';
 import { hashPassword } from '../../lib/password-hash.ts';
 import { checkPassword, type PasswordOwner } from './password-rules.ts';
 import { passwordWire, personFields } from './user-fields.ts';
-import { deleteUser, insertUser, updateUser } from './user-row.ts';
+import { deleteUser, updateUser } from './user-row.ts';
 
 const place = { kind: 'users', plugin: 'core', endpoint: '', model: 'User', prn: 'auth.user' } as const;
 
@@ -103,7 +104,7 @@ export const user = defineResource({
     if (isCaller(row, callerOf(request).id)) throw refuse('You cannot delete yourself.');
   },
   store: {
-    insert: async (tx, { columns }) => String(await insertUser(tx, columns)),
+    insert: async (tx, { columns }) => String(await insertNumbered(tx, 'app_user', columns)),
     update: (tx, id, columns) => updateUser(tx, Number(id), columns),
     delete: async (tx, id) => ({ 'auth.User': await deleteUser(tx, Number(id)) }),
   },
