@@ -14,7 +14,8 @@ type Columns = Readonly<Record<string, unknown>>;
 
 function insertion(table: string, columns: Columns): Sql {
   const names = Object.keys(columns);
-  return sql`insert into ${quoted(table)} (${join(names.map(quoted))}) values (${join(names.map((name) => parameter(columns[name])))})`;
+  const values = names.map((name) => parameter(columns[name]));
+  return sql`insert into ${quoted(table)} (${join(names.map(quoted))}) values (${join(values)})`;
 }
 
 /** Inserts one row. */

@@ -135,7 +135,7 @@ export interface Resource {
   readonly verbs: readonly Verb[];
   /** Who may do what; absent: administrators only. */
   readonly policy?: Policy;
-  /** Scopes, by name, that the policy of this resource alone can name; one named like a scope of the plugin or of the core takes its place. */
+  /** Scopes that its policy alone can name, by name; they come before those of the plugin and of the core. */
   readonly scopes?: Readonly<Record<string, Scope>>;
   /** Where the policy has no scope: which rows others than administrators can name in what they send. */
   readonly named?: Scope;

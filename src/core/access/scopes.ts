@@ -46,7 +46,7 @@ async function ofTypes(input: ScopeInput): Promise<Sql | undefined> {
   return whole.length === 0 ? visible : sql`(m.pulp_type = any(${whole}) or ${visible})`;
 }
 
-/** Rows on which the caller holds the view permission; in a list of all types, the rows that he sees in the lists of the single ones. */
+/** Rows on which the caller holds the view permission; in a list of all types, those he sees in the lists of the single ones. */
 const held: Scope = async (input) => {
   const { resource, holds, heldOn } = input;
   if (resource.endpoint === '' && kindsOf(input).length > 0) return ofTypes(input);

@@ -31,7 +31,8 @@ const onNamespace: Condition = async (input, permission) => {
   const repository = repositoryOf(input);
   if (repository === undefined) return false;
   const namespaces = sql`
-    select d.namespace_id from distribution m join container_distribution d on d.id = m.id where m.repository_id = ${repository}::uuid`;
+    select d.namespace_id from distribution m join container_distribution d on d.id = m.id
+    where m.repository_id = ${repository}::uuid`;
   return holdsOnOneOf(input, permission, NAMESPACE, namespaces);
 };
 
