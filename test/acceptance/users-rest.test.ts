@@ -288,6 +288,14 @@ describe('login', () => {
     assert.deepEqual(told(await inSession('GET')), [401, { detail: 'Authentication credentials were not provided.' }]);
   });
 
+  it('lets nobody take the name of another', async () => {
+    const { username } = await createUser();
+    assert.deepEqual(told(await server.request('PATCH', LOGIN, { username })), [
+      400,
+      { username: ['This field must be unique.'] },
+    ]);
+  });
+
   it('lets users change their own password, if they know it', async () => {
     const { username } = await createUser();
     const change = (body: object) => server.request('PATCH', LOGIN, body, basic(username));
