@@ -162,7 +162,7 @@ describe('crane', { skip: missing('crane') }, () => {
 });
 
 describe('regctl', { skip: missing('regctl') }, () => {
-  it('pushes an index in chunks, copies by mounts, makes an index, removes tag and manifest', async () => {
+  it('pushes an index in chunks, copies it, makes an index, removes tag and manifest', async () => {
     const { run } = await clientWithImages();
     const regctl = (...words: string[]) => run('regctl', words);
     await regctl('registry', 'set', host, '--tls', 'disabled', '--blob-chunk', '500000', '--blob-max', '600000');
