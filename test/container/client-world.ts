@@ -40,16 +40,20 @@ export interface ClientWorld {
   stop(): Promise<void>;
 }
 
-export async function startClientWorld(): Promise<ClientWorld> {
-  const app = await startApp();
+/** Starts it. `tokens: false` switches token authentication off: clients send their password with each request. */
+export async function startClientWorld({ tokens = true } = {}): Promise<ClientWorld> {
+  const app = await startApp(tokens ? {} : { env: { PULP_TOKEN_AUTH_DISABLED: 'true' } });
   const clients: RegistryClient[] = [];
   const service = `localhost:${app.host.split(':')[1]}`;
-  const get = async (name: string, path: string): Promise<Response> => {
+  const authorizationFor = async (name: string): Promise<string> => {
+    if (!tokens) return `Basic ${btoa(`${USER}:${PASSWORD}`)}`;
     const query = new URLSearchParams({ service, scope: `repository:${name}:pull` });
     const { status, body } = await app.request('GET', `/token/?${query}`);
     assert.equal(status, 200);
-    return fetch(`${app.url}/v2/${name}/${path}`, { headers: { authorization: `Bearer ${body.token}` } });
+    return `Bearer ${body.token}`;
   };
+  const get = async (name: string, path: string): Promise<Response> =>
+    fetch(`${app.url}/v2/${name}/${path}`, { headers: { authorization: await authorizationFor(name) } });
   const read = async (name: string, reference: string): Promise<{ bytes: Buffer; digest: string } | undefined> => {
     const response = await get(name, `manifests/${reference}`);
     if (response.status === 404) return undefined;

@@ -119,12 +119,11 @@ async function runWith(program: string, reports: string, settings: Readonly<Reco
 
 const CASE = /<testcase name="([^"]*)"[^>]* status="(\w+)"/g;
 
-/** Throws where the report lists none. */
+/** Throws where the report lists none. The suite up to v1.1 lists the writing of a report too. */
 function casesOf(report: string): SuiteCase[] {
-  const cases = [...report.matchAll(CASE)].map(([, name = '', status = '']) => ({
-    name: unescaped(name),
-    outcome: outcomeOf(status),
-  }));
+  const cases = [...report.matchAll(CASE)]
+    .map(([, name = '', status = '']) => ({ name: unescaped(name), outcome: outcomeOf(status) }))
+    .filter(({ name }) => name !== 'html custom reporter');
   if (cases.length === 0) throw new Error('the report of the suite has no case');
   return cases;
 }
