@@ -13,7 +13,7 @@ import { sendJson } from './json-answer.ts';
 import { sendManifest } from './manifest.ts';
 import { cutPage, parsePage } from './page.ts';
 import { answerBlobRemoval, answerManifest, answerUpload, answerUploads } from './push-routes.ts';
-import { listReferrers } from './referrers.ts';
+import { listReferrers, parseReferrersQuery } from './referrers.ts';
 import { errorBody, manifestUnknown, RegistryError, unsupported } from './registry-error.ts';
 import { parseRegistryPath, parseSignaturesPath, type RegistryPath } from './registry-path.ts';
 import { checkBase, checkCatalog, readable } from './request-access.ts';
@@ -136,9 +136,10 @@ async function answerRepository(
       return reply.hijack();
     }
     case 'referrers': {
-      const artifactType = url.searchParams.get('artifactType') ?? undefined;
-      const index = await listReferrers(registry, version, path.digest, artifactType);
-      if (artifactType !== undefined) reply.header('oci-filters-applied', 'artifactType');
+      const query = parseReferrersQuery(path.digest, url.searchParams);
+      const { index, link } = await listReferrers(db, version, url.pathname, query);
+      if (link !== undefined) reply.header('link', link);
+      if (query.artifactType !== undefined) reply.header('oci-filters-applied', 'artifactType');
       return sendJson(reply, index, index.mediaType);
     }
   }
