@@ -104,6 +104,10 @@ export const settings = {
     description: 'Threads of a worker that fetch large blobs; two of them fetch OSTree objects.',
   }),
   DECKLE_DATABASE_CONNECTIONS: count(10, 2, 200).meta({ description: 'Database connections of each process.' }),
+  DECKLE_SYNC_REFERRERS_HOURS: count(24, 0, 8_760).meta({
+    description:
+      'Hours after which a sync asks again for referrers (signatures, SBOMs) of manifests that had none, at upstreams with the Referrers API; 0 asks each time.',
+  }),
   DECKLE_UPLOAD_EXPIRY_HOURS: count(24, 1, 8_760).meta({
     description:
       'Hours after its last chunk after which an upload that was not committed is removed, and pushed blobs that no manifest came for.',

@@ -1,4 +1,4 @@
-import type { ImageContent } from '../../src/demo/image.ts';
+import type { Descriptor, ImageContent } from '../../src/demo/image.ts';
 import type { BlobContent } from '../../src/demo/layer.ts';
 
 /** A manifest as it is served: the digest is what the registry claims, which a test may make a lie. */
@@ -104,6 +104,17 @@ export class UpstreamContent {
 
   manifest(repository: string, reference: string): ServedManifest | undefined {
     return this.#repositories.get(repository)?.manifests.get(reference);
+  }
+
+  /** Descriptors of the manifests whose `subject` is the digest. */
+  referrers(repository: string, digest: string): readonly Descriptor[] {
+    const found = new Map<string, Descriptor>();
+    for (const { bytes, mediaType, digest: own } of this.#repositories.get(repository)?.manifests.values() ?? []) {
+      const { subject, artifactType } = JSON.parse(bytes.toString('utf8')) as { subject?: Descriptor; artifactType?: string };
+      if (subject?.digest !== digest) continue;
+      found.set(own, { mediaType, digest: own, size: bytes.length, ...(artifactType === undefined ? {} : { artifactType }) });
+    }
+    return [...found.values()];
   }
 
   blob(repository: string, digest: string): BlobContent | undefined {

@@ -2,7 +2,8 @@
 DROP INDEX "container_manifest_subject_idx";
 
 -- AlterTable
-ALTER TABLE "container_repository" ADD COLUMN     "referrers_asked" TIMESTAMPTZ(6),
+ALTER TABLE "container_repository" ADD COLUMN     "referrers_api" BOOLEAN,
+ADD COLUMN     "referrers_asked" TIMESTAMPTZ(6),
 ADD COLUMN     "referrers_remote_id" UUID;
 
 -- CreateIndex
