@@ -76,6 +76,7 @@ export const settings = {
     .default([])
     .meta({ description: 'Folders that `file://` remotes may name, separated by commas.' }),
   PULP_CACHE_ENABLED: flag.default(true).meta({ description: 'Keep manifests and small blobs of the registry in memory.' }),
+  PULP_FLATPAK_INDEX: flag.default(false).meta({ description: 'Tell `flatpak` at `/index/` which flatpaks anybody may pull.' }),
   PULP_HIDE_GUARDED_DISTRIBUTIONS: flag
     .default(false)
     .meta({ description: 'Leave distributions with a content guard out of the pages of `/pulp/content/`.' }),

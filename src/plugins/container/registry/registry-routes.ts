@@ -8,6 +8,7 @@ import { listRepositories } from './catalog.ts';
 import { basicChallenge } from './challenge.ts';
 import { contentRoute } from './content-route.ts';
 import { type FastPath, fastPath as fastPathOf } from './fast-path.ts';
+import { flatpakRoutes } from './flatpak-index.ts';
 import { STANDING_HEADERS } from './headers.ts';
 import { sendJson } from './json-answer.ts';
 import { sendManifest } from './manifest.ts';
@@ -76,6 +77,7 @@ export async function registryRoutes(app: FastifyInstance, services: RegistrySer
     });
     contentRoute(scope, registry);
   });
+  if (services.config.PULP_FLATPAK_INDEX) flatpakRoutes(app, services);
 }
 
 const urlOf = (request: FastifyRequest): URL => new URL(request.url, 'http://localhost');
