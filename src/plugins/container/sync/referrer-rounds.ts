@@ -1,3 +1,4 @@
+import { MissingRepositoryError } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { TaskContext } from '../../../kit/define-task.ts';
@@ -42,21 +43,22 @@ export class ReferrerRounds {
     this.#hasApi = hasApi;
   }
 
+  /** Reads what earlier syncs have asked for. Throws MissingRepositoryError. */
   static async open(options: ReferrerRoundsOptions): Promise<ReferrerRounds> {
     const { context, repositoryId, remote } = options;
     const { db, config } = context.services;
-    const [row] = await db.query<{ now: Date; due: boolean; has_api: boolean | null }>(sql`
+    const [row] = await db.query<{ now: Date; due: boolean; has_api: boolean }>(sql`
       select now() as now, cr.referrers_api as has_api,
-        cr.referrers_asked is null
+        cr.referrers_api is null
         or cr.referrers_remote_id is distinct from r.id
         or cr.referrers_asked <= greatest(now() - make_interval(hours => ${config.DECKLE_SYNC_REFERRERS_HOURS}), r.pulp_last_updated)
-        or coalesce(cr.referrers_api, false) and exists (
+        or cr.referrers_api and exists (
           select from repository_content rc join container_manifest m on m.id = rc.content_id
           where rc.repository_id = cr.id and rc.version_removed is null and m.subject is not null) as due
       from container_repository cr, remote r
       where cr.id = ${repositoryId}::uuid and r.id = ${remote.id}::uuid`);
-    const due = !row || row.due;
-    return new ReferrerRounds(options, due ? row?.now : undefined, due ? undefined : (row.has_api ?? undefined));
+    if (!row) throw new MissingRepositoryError(repositoryId);
+    return row.due ? new ReferrerRounds(options, row.now, undefined) : new ReferrerRounds(options, undefined, row.has_api);
   }
 
   /** Syncs what refers to the manifests that were synced so far, and what refers to that. Answers whether there was anything. */
