@@ -96,7 +96,8 @@ async function findImages(
   query: FlatpakQuery,
   last: ImageRow | undefined,
 ): Promise<readonly ImageRow[]> {
-  const open = sql`not c.private and (g.pulp_type is null or g.pulp_type = 'core.content_redirect') ${anyIn(sql`d.base_path`, query.repository)}`;
+  const open = sql`not c.private and (g.pulp_type is null or g.pulp_type = 'core.content_redirect')
+    ${anyIn(sql`d.base_path`, query.repository)}`;
   const opened = sql`join container_distribution c on c.id = d.id left join content_guard g on g.id = d.content_guard_id`;
   const after = last ? sql`where (base_path collate "C", digest) > (${last.base_path} collate "C", ${last.digest})` : empty;
   return db.query<ImageRow>(sql`
@@ -127,7 +128,8 @@ async function findImages(
       select base_path, id, digest, array_agg(distinct name) as tags from served ${after}
       group by base_path, id, digest order by base_path collate "C", digest limit ${IMAGES_AT_ONCE}),
     weighed as (
-      select page.*, sum(octet_length(m.labels::text)) over (order by base_path collate "C", page.digest) - octet_length(m.labels::text) as before
+      select page.*,
+        sum(octet_length(m.labels::text)) over (order by base_path collate "C", page.digest) - octet_length(m.labels::text) as before
       from page join container_manifest m on m.id = page.id)
     select weighed.base_path, m.digest, m.media_type, m.os, m.architecture, m.labels, weighed.tags
     from weighed join container_manifest m on m.id = weighed.id

@@ -53,8 +53,9 @@ export function parseReferrersQuery(digest: Digest, query: URLSearchParams): Ref
 }
 
 /**
- * A page of what refers to the digest, and the `Link` header of the next one where there is one: manifests of the version, or pushed to its repository and in no version yet, that name
- * it as their subject; and what the fallback tag lists, as clients that find this API do not look at the tag any more. An unknown digest has no referrers.
+ * A page of what refers to the digest, and the `Link` header of the next one where there is one: manifests of the version, or
+ * pushed to its repository and in no version yet, that name it as their subject; and what the fallback tag lists, as clients that
+ * find this API do not look at the tag any more. An unknown digest has no referrers.
  */
 export async function listReferrers(
   db: Queryable,
@@ -79,12 +80,15 @@ export async function listReferrers(
           join container_manifest_list_item li on li.list_id = list.id
           join container_manifest m on m.id = li.manifest_id
           join repository_content rc on rc.content_id = m.id
-        where t.name = ${fallbackTag(digest)} and (m.subject is null or m.subject = ${digest}) and ${inVersion(version)}
-          and exists (select from repository_content rc where rc.content_id = t.id and ${inVersion(version)}) ${asked} ${pageful})),
+        where t.name = ${fallbackTag(digest)} and (m.subject is null or m.subject = ${digest})
+          and exists (select from repository_content rc where rc.content_id = t.id and ${inVersion(version)})
+          and ${inVersion(version)} ${asked} ${pageful})),
     weighed as (
-      select m.id, m.digest, sum(octet_length(m.annotations::text)) over (order by m.digest) - octet_length(m.annotations::text) as before
+      select m.id, m.digest,
+        sum(octet_length(m.annotations::text)) over (order by m.digest) - octet_length(m.annotations::text) as before
       from (select m.id from found m ${pageful}) first join container_manifest m on m.id = first.id)
-    select m.media_type, m.digest, octet_length(m.data) as size, m.artifact_type, m.annotations, (select count(*) from weighed) as found
+    select m.media_type, m.digest, octet_length(m.data) as size, m.artifact_type, m.annotations,
+      (select count(*) from weighed) as found
     from weighed join container_manifest m on m.id = weighed.id
     where weighed.before < ${PAGE_BYTES}
     order by m.digest limit ${page.n}`);

@@ -25,9 +25,9 @@ export interface ReferrerRoundsOptions {
 }
 
 /**
- * Brings what refers to the manifests of a sync, where the upstream has the Referrers API (docs/adr/020): there each manifest costs a
- * request, so manifests of the latest version are asked for again only where it holds referrers, or when it is time. Elsewhere
- * referrers are listed under fallback tags, which are companions of their subjects.
+ * Brings what refers to the manifests of a sync, where the upstream has the Referrers API (docs/adr/020): there each manifest
+ * costs a request, so manifests of the latest version are asked for again only where it holds referrers, or when it is time.
+ * Elsewhere referrers are listed under fallback tags, which are companions of their subjects.
  */
 export class ReferrerRounds {
   readonly #options: ReferrerRoundsOptions;
@@ -51,7 +51,8 @@ export class ReferrerRounds {
       select now() as now, cr.referrers_api as has_api,
         cr.referrers_api is null
         or cr.referrers_remote_id is distinct from r.id
-        or cr.referrers_asked <= greatest(now() - make_interval(hours => ${config.DECKLE_SYNC_REFERRERS_HOURS}), r.pulp_last_updated)
+        or cr.referrers_asked <= now() - make_interval(hours => ${config.DECKLE_SYNC_REFERRERS_HOURS})
+        or cr.referrers_asked <= r.pulp_last_updated
         or cr.referrers_api and exists (
           select from repository_content rc join container_manifest m on m.id = rc.content_id
           where rc.repository_id = cr.id and rc.version_removed is null and m.subject is not null) as due
@@ -83,7 +84,8 @@ export class ReferrerRounds {
     const { repositoryId, remote } = this.#options;
     await tx.execute(sql`
       update container_repository
-      set referrers_asked = ${this.#since}, referrers_remote_id = ${remote.id}::uuid, referrers_api = ${this.#hasApi ?? null}::boolean
+      set referrers_asked = ${this.#since}, referrers_remote_id = ${remote.id}::uuid,
+        referrers_api = ${this.#hasApi ?? null}::boolean
       where id = ${repositoryId}::uuid`);
   }
 
