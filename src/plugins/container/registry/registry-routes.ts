@@ -9,12 +9,13 @@ import { listRepositories } from './catalog.ts';
 import { basicChallenge } from './challenge.ts';
 import { contentRoute } from './content-route.ts';
 import { type FastPath, fastPath as fastPathOf } from './fast-path.ts';
+import { flatpakRoutes } from './flatpak-index.ts';
 import { STANDING_HEADERS } from './headers.ts';
 import { sendJson } from './json-answer.ts';
 import { sendManifest } from './manifest.ts';
 import { cutPage, parsePage } from './page.ts';
 import { answerBlobRemoval, answerManifest, answerUpload, answerUploads } from './push-routes.ts';
-import { listReferrers } from './referrers.ts';
+import { listReferrers, parseReferrersQuery } from './referrers.ts';
 import { errorBody, manifestUnknown, nameUnknown, RegistryError, unsupported } from './registry-error.ts';
 import { parseRegistryPath, parseSignaturesPath, type RegistryPath } from './registry-path.ts';
 import { checkBase, checkCatalog, findReadable, readable } from './request-access.ts';
@@ -77,6 +78,7 @@ export async function registryRoutes(app: FastifyInstance, services: RegistrySer
     });
     contentRoute(scope, registry);
   });
+  if (services.config.PULP_FLATPAK_INDEX) flatpakRoutes(app, services);
 }
 
 const urlOf = (request: FastifyRequest): URL => new URL(request.url, 'http://localhost');
@@ -143,9 +145,10 @@ async function answerRepository(
       return reply.hijack();
     }
     case 'referrers': {
-      const artifactType = url.searchParams.get('artifactType') ?? undefined;
-      const index = await listReferrers(registry, version, path.digest, artifactType);
-      if (artifactType !== undefined) reply.header('oci-filters-applied', 'artifactType');
+      const query = parseReferrersQuery(path.digest, url.searchParams);
+      const { index, link } = await listReferrers(db, version, url.pathname, query);
+      if (link !== undefined) reply.header('link', link);
+      if (query.artifactType !== undefined) reply.header('oci-filters-applied', 'artifactType');
       return sendJson(reply, index, index.mediaType);
     }
   }
