@@ -37,6 +37,8 @@ export interface Publication {
 /** A version that has just become the latest. */
 export interface PublishedVersion {
   readonly id: string;
+  /** The repository's pulp_type. */
+  readonly pulp_type: string;
   readonly number: number;
   /** Units, of all types together. */
   readonly added: number;
@@ -166,5 +168,5 @@ async function insertVersion(
       ${JSON.stringify(added)}::jsonb, ${JSON.stringify(removed)}::jsonb, ${JSON.stringify(present)}::jsonb)`);
   await tx.execute(sql`
     update repository set next_version = ${number}::int + 1, pulp_last_updated = now() where id = ${repository.id}::uuid`);
-  return { id, number, added: totalOf(added), removed: totalOf(removed) };
+  return { id, pulp_type: repository.pulp_type, number, added: totalOf(added), removed: totalOf(removed) };
 }

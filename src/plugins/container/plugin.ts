@@ -11,7 +11,11 @@ import { containerNamespace } from './resources/namespace.ts';
 import { containerRemote } from './resources/remote.ts';
 import { containerRepository, containerRepositoryVersions } from './resources/repository.ts';
 import { CONTAINER_UNITS } from './sync/content-tables.ts';
+import { recursiveAdd } from './tasks/recursive-add.ts';
+import { recursiveRemove } from './tasks/recursive-remove.ts';
 import { synchronize } from './tasks/sync.ts';
+import { tagImage } from './tasks/tag-image.ts';
+import { untagImage } from './tasks/untag-image.ts';
 
 /** Container images: mirrored from registries, served over the Registry API. */
 export const containerPlugin = definePlugin({
@@ -30,7 +34,7 @@ export const containerPlugin = definePlugin({
     containerDistribution,
     containerNamespace,
   ],
-  tasks: [synchronize],
+  tasks: [synchronize, recursiveAdd, recursiveRemove, tagImage, untagImage],
   conditions: containerConditions,
   scopes: containerScopes,
   roles: pullThroughRoles,

@@ -4,6 +4,7 @@ import { OWNED, OWNED_AND_VIEWED } from '../../../kit/policy.ts';
 import { bool, reference } from '../../../kit/wire.ts';
 import { repositoryPolicy, versionPolicy } from '../access/policies.ts';
 import { synchronize } from '../tasks/sync.ts';
+import { contentActions } from './content-actions.ts';
 import { manifestSigning } from './manifest-signing.ts';
 import { containerRemote } from './remote.ts';
 
@@ -46,7 +47,7 @@ export const containerRepository = defineRepository({
     owner: [...OWNED, 'sync', 'modify_content', 'build_image', 'container.delete_containerrepository_versions'],
     content_manager: ['view', 'sync', 'modify_content', 'build_image', 'container.delete_containerrepository_versions'],
   },
-  actions: { sync },
+  actions: { sync, ...contentActions },
   detail: { table: 'container_repository', columns: ['manifest_signing_service_id'] },
 });
 

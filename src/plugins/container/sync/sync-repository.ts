@@ -2,8 +2,8 @@ import { contentIds, publishVersion, syncedVersion } from '../../../core/plugin-
 import { openUpstream } from '../../../download/upstream.ts';
 import type { Progress, TaskContext } from '../../../kit/define-task.ts';
 import type { Digest } from '../../../lib/digest.ts';
+import { closureOf } from '../content/closure.ts';
 import { openRegistry, type Registry } from '../oci/registry-client.ts';
-import { closureOf } from './closure.ts';
 import { UNIQUE_TAGS } from './content-tables.ts';
 import { tagsOfLatest } from './known-content.ts';
 import { type ContainerRemote, loadContainerRemote } from './load-container-remote.ts';
