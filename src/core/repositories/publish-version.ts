@@ -54,6 +54,7 @@ const UNFORESEEN = 5000;
 /** Two added units share what must be unique within a version: neither can take the other's place. */
 export class DuplicateContentError extends Error {
   override readonly name = 'DuplicateContentError';
+  readonly error_code = 'PLP0022';
 }
 
 /** The version to build upon went before the new one was published. */
@@ -142,7 +143,7 @@ async function removeReplaced(tx: Queryable, repository: LockedRepository, rule:
     select a.value from (${added}) a group by a.value having count(*) > 1 limit 1`);
   if (twice) {
     throw new DuplicateContentError(
-      `Cannot create repository version: more than one of the added ${rule.pulp_type} units has the ${rule.column} "${twice.value}".`,
+      `[PLP0022] Cannot create repository version: more than one of the added ${rule.pulp_type} units has the ${rule.column} "${twice.value}".`,
     );
   }
   const count = await tx.execute(sql`

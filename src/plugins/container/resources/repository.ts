@@ -1,4 +1,5 @@
 import { defineRepository, signingService, signingServiceOf, syncAction, versionsOf } from '../../../core/plugin-api.ts';
+import type { Field } from '../../../kit/define-resource.ts';
 import { hrefOf } from '../../../kit/names.ts';
 import { OWNED, OWNED_AND_VIEWED } from '../../../kit/policy.ts';
 import { bool, reference } from '../../../kit/wire.ts';
@@ -23,6 +24,17 @@ const sync = syncAction({
   }),
 });
 
+/** The service that signs what a repository holds. */
+export const manifestSigningService: Field = {
+  wire: reference({ nullable: true }),
+  description: 'The service that signs the manifests.',
+  value: ({ manifest_signing_service_id: id }) => (id ? hrefOf(signingService, id as string) : null),
+  resolve: async (value, { request }) => ({
+    manifest_signing_service_id:
+      value === null ? null : await signingServiceOf('manifest_signing_service', String(value), manifestSigning, request),
+  }),
+};
+
 /** A repository of container images. */
 export const containerRepository = defineRepository({
   plugin: 'container',
@@ -31,15 +43,7 @@ export const containerRepository = defineRepository({
   title: ['container repository', 'container repositories'],
   description: 'A container repository: images, in numbered versions.',
   fields: {
-    manifest_signing_service: {
-      wire: reference({ nullable: true }),
-      description: 'The service that signs the manifests.',
-      value: ({ manifest_signing_service_id: id }) => (id ? hrefOf(signingService, id as string) : null),
-      resolve: async (value, { request }) => ({
-        manifest_signing_service_id:
-          value === null ? null : await signingServiceOf('manifest_signing_service', String(value), manifestSigning, request),
-      }),
-    },
+    manifest_signing_service: manifestSigningService,
   },
   policy: repositoryPolicy,
   roles: {
