@@ -3,6 +3,8 @@ import { after, before, describe, it } from 'node:test';
 import { sql } from '../../src/db/sql.ts';
 import { type Answer, startApp, type TestApp } from '../support/app.ts';
 import { simpleImage, simpleIndex } from '../support/images.ts';
+import { missing } from '../support/missing.ts';
+import { pulpCli } from '../support/pulp-cli.ts';
 import { asPushRepository } from '../support/push-repository.ts';
 import { startUpstream, type Upstream } from '../support/upstream-registry.ts';
 
@@ -165,6 +167,20 @@ describe('a repository that pushes made in an older server', () => {
         },
       ],
     );
+  });
+
+  it('loses an image by the pulp command line', { skip: missing('pulp') }, async () => {
+    const { href, name, image } = await pushedRepository();
+    const cli = await pulpCli(app.url);
+    try {
+      const pushed = 'container repository --type push';
+      assert.equal((await cli.pulp(`${pushed} show`, '--name', name)).pulp_href, href);
+      await cli.pulp(`${pushed} remove-image`, '--name', name, '--digest', image.digest);
+      const { content_summary: summary } = await cli.pulp(`${pushed} version show`, '--repository', name);
+      assert.deepEqual(summary.removed['container.tag'].count, 1);
+    } finally {
+      await cli.remove();
+    }
   });
 
   it('becomes an ordinary one by migrate, and stays what pushes made', async () => {

@@ -39,7 +39,8 @@ const blobsGone = (repositoryId: string): Sql => {
       union
       select mb.blob_id from gone_manifest join container_manifest_blob mb on mb.manifest_id = gone_manifest.id
       union
-      select m.config_blob_id from gone_manifest join container_manifest m on m.id = gone_manifest.id) found
+      select m.config_blob_id from gone_manifest join container_manifest m on m.id = gone_manifest.id
+      where m.config_blob_id is not null) found
     where not exists (
         select from container_manifest_blob mb where mb.blob_id = found.id and ${stays(sql`mb.manifest_id`)})
       and not exists (
