@@ -8,10 +8,7 @@ import { prnType } from '../../../kit/names.ts';
  * With distributions go the repositories that a push or a pull-through made for them (docs/DIFFERENCES.md): nobody else knows of those.
  */
 
-/**
- * Condition over repository `r`: it was made on the way, one of the distributions serves its latest version, and no other distribution serves
- * anything of it. `going` selects the ids of distributions.
- */
+/** Condition over repository `r`: it was made on the way, and nothing serves it, or a version of it, but the distributions whose ids `going` selects. */
 const goesWith = (going: Sql): Sql => sql`
   (r.pulp_type = 'container.container-push' or exists (
     select from container_repository made where made.id = r.id and made.origin is not null))
