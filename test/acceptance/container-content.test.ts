@@ -281,6 +281,33 @@ describe('versions of images', () => {
     assert.equal((await images.latest(repository)).number, 4);
   });
 
+  it('are kept while they are served, be it as the latest of their repository', async () => {
+    const repository = await copyOfAll();
+    await images.change(`${repository}untag/`, { tag: 'a' });
+    const serve = async (what: object): Promise<string> => {
+      const name = unique('served');
+      const made = await server.request('POST', `${API}distributions/container/container/`, { name, base_path: name, ...what });
+      return (await images.ended(made)).created_resources[0];
+    };
+    const refused = async (number: number) => {
+      const { status, body } = await server.request('DELETE', `${repository}versions/${number}/`);
+      assert.deepEqual(
+        [status, body],
+        [
+          400,
+          [
+            'The repository version cannot be deleted because it (or its publications) are currently being used to distribute content. Please update the necessary distributions first.',
+          ],
+        ],
+      );
+    };
+    await serve({ repository });
+    await serve({ repository_version: `${repository}versions/1/` });
+    await refused(2);
+    await refused(1);
+    assert.equal((await images.ended(await server.request('DELETE', `${repository}versions/0/`))).state, 'completed');
+  });
+
   it('are repaired, by a task that shares the repository', async () => {
     const repository = await copyOfAll();
     const task = await images.change(`${repository}versions/1/repair/`, { verify_checksums: true });
