@@ -9,6 +9,7 @@ import { collectionOf, hrefOf } from '../../../kit/names.ts';
 import { OWNED } from '../../../kit/policy.ts';
 import { bool, described, text } from '../../../kit/wire.ts';
 import { distributionPolicy } from '../access/policies.ts';
+import { deleteDistributions, lockedWith, repositoriesGoing } from './distribution-deletion.ts';
 import { containerNamespace } from './namespace.ts';
 
 const MAX_PATH = 255;
@@ -46,6 +47,7 @@ const inNamespace = (store: Store): Store => ({
     const [row] = await tx.query<{ domain_id: string }>(sql`select domain_id from distribution where id = ${id}::uuid`);
     await store.update(tx, id, row ? await withNamespace(tx, row.domain_id, columns) : columns);
   },
+  delete: (tx, id) => deleteDistributions(tx, [id]),
 });
 
 /** Serves a repository, or one version of it, over the Registry API. */
@@ -95,4 +97,5 @@ export const containerDistribution = defineDistribution({
   validate: guardByDefault,
   detail: { table: 'container_distribution', columns: ['namespace_id', 'private', 'description'] },
   store: inNamespace,
+  deletesToo: async (row, { db, catalog }) => lockedWith(await repositoriesGoing(db, sql`select ${row.id}::uuid`), catalog),
 });
