@@ -8,6 +8,7 @@ export { roleActions } from './access/role-actions.ts';
 export { artifact } from './artifacts/artifact-resource.ts';
 export { OnDemandArtifacts, UnavailableArtifactError } from './artifacts/open-artifact.ts';
 export {
+  assertStored,
   findArtifacts,
   linkArtifacts,
   type StoredFile,
@@ -28,7 +29,13 @@ export { ContentGuards } from './content-guards/content-guards.ts';
 export { type GuardedRequest, guardedRequest } from './content-guards/guarded-request.ts';
 export { defineDistribution } from './distributions/define-distribution.ts';
 export { basePath, baseUrl, checkRelativePath, guardByDefault, requiredGuard } from './distributions/distribution-fields.ts';
-export { type ServedDistribution, ServedDistributions, servedVersion } from './distributions/served-distributions.ts';
+export {
+  ALL_DISTRIBUTIONS,
+  DISTRIBUTION_CHANNEL,
+  type ServedDistribution,
+  ServedDistributions,
+  servedVersion,
+} from './distributions/served-distributions.ts';
 export { answerFile, UnsettledFileError } from './files/answer-file.ts';
 export { matchesEtag } from './files/file-plan.ts';
 export { type Http, StoredFiles } from './files/stored-files.ts';

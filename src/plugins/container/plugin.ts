@@ -1,6 +1,5 @@
 import { definePlugin } from '../../kit/define-plugin.ts';
 import { containerConditions } from './access/conditions.ts';
-import { pullThroughRoles } from './access/policies.ts';
 import { containerScopes } from './access/scopes.ts';
 import { blobFiles } from './registry/blob-files.ts';
 import { fastPath, registryRoutes } from './registry/registry-routes.ts';
@@ -8,6 +7,8 @@ import { blob, manifest, signature, tag } from './resources/content.ts';
 import { containerDistribution } from './resources/distribution.ts';
 import { manifestSigning } from './resources/manifest-signing.ts';
 import { containerNamespace } from './resources/namespace.ts';
+import { pullThroughDistribution } from './resources/pull-through-distribution.ts';
+import { pullThroughRemote } from './resources/pull-through-remote.ts';
 import { containerRemote } from './resources/remote.ts';
 import { containerRepository, containerRepositoryVersions } from './resources/repository.ts';
 import { CONTAINER_UNITS } from './sync/content-tables.ts';
@@ -25,15 +26,16 @@ export const containerPlugin = definePlugin({
     tag,
     signature,
     containerRemote,
+    pullThroughRemote,
     containerRepository,
     containerRepositoryVersions,
     containerDistribution,
+    pullThroughDistribution,
     containerNamespace,
   ],
   tasks: [synchronize],
   conditions: containerConditions,
   scopes: containerScopes,
-  roles: pullThroughRoles,
   signingClasses: [manifestSigning],
   units: CONTAINER_UNITS,
   files: blobFiles,
