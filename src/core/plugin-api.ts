@@ -41,6 +41,7 @@ export { matchesEtag } from './files/file-plan.ts';
 export { type Http, StoredFiles } from './files/stored-files.ts';
 export { defineRemote } from './remotes/define-remote.ts';
 export { type LoadedRemote, loadRemote, MissingRemoteError } from './remotes/load-remote.ts';
+export { REMOTE_SECRETS } from './remotes/remote-fields.ts';
 export { remoteUpstream } from './remotes/remote-upstream.ts';
 export { UpstreamClients } from './remotes/upstream-clients.ts';
 export { refuseOverwrite } from './repositories/content-overwrite.ts';

@@ -11,6 +11,7 @@ import { STANDING_HEADERS } from './headers.ts';
 import { sendJson } from './json-answer.ts';
 import { sendManifest } from './manifest.ts';
 import { cutPage, parsePage } from './page.ts';
+import { pulledManifest } from './pulled-manifest.ts';
 import { listReferrers } from './referrers.ts';
 import { errorBody, manifestUnknown, RegistryError, unsupported } from './registry-error.ts';
 import { parseRegistryPath, parseSignaturesPath, type RegistryPath } from './registry-path.ts';
@@ -102,7 +103,8 @@ async function answerRepository(
   { request, reply, url }: { readonly request: FastifyRequest; readonly reply: FastifyReply; readonly url: URL },
   path: RepositoryPath,
 ): Promise<unknown> {
-  const { version } = await readable(registry, request, path.name);
+  const repository = await readable(registry, request, path.name);
+  const { version } = repository;
   const { db } = registry.services;
   switch (path.kind) {
     case 'tags': {
@@ -112,7 +114,7 @@ async function answerRepository(
       return sendJson(reply, { name: path.name, tags: entries });
     }
     case 'manifest': {
-      const manifest = await registry.manifests.find(version, path.reference);
+      const manifest = await pulledManifest(registry, repository, path);
       if (!manifest) throw manifestUnknown(path.reference);
       passHeaders(reply);
       sendManifest(request.raw, reply.raw, manifest);
