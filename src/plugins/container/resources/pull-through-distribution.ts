@@ -25,11 +25,16 @@ const distributions: Field = {
   wire: list(reference()),
   description: 'The distributions that belong to the cache: those that it has made.',
   value: (row) => (row[LINKS] as readonly string[]).map((id) => hrefOf(containerDistribution, id)),
-  resolve: async (value, { request }) => {
-    const ids: string[] = [];
-    for (const href of value as readonly string[])
-      ids.push((await resolveReference('distributions', href, [containerDistribution], request)).row.id);
-    return { [LINKS]: [...new Set(ids)].sort() };
+  resolve: async (value, { request, row }) => {
+    const present = new Set(row?.[LINKS] as readonly string[] | undefined);
+    const ids = new Set<string>();
+    for (const href of value as readonly string[]) {
+      const { row: found } = await resolveReference('distributions', href, [containerDistribution], request);
+      // Rights on the cache are then rights on it.
+      if (!present.has(found.id)) await request.services.access.check(request, containerDistribution, 'partial_update', found);
+      ids.add(found.id);
+    }
+    return { [LINKS]: [...ids].sort() };
   },
 };
 
