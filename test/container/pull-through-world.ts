@@ -38,6 +38,8 @@ export interface PullThroughWorld {
   image(tag?: string): { readonly repository: string; readonly image: ImageContent };
   /** Makes a cache; `remote` and `distribution` are further fields. */
   cache(options?: { readonly remote?: object; readonly distribution?: object }): Promise<Cache>;
+  /** The header that a client sends which pulls from a repository. */
+  authorizationOf(repository: string, user: User): Promise<Record<string, string>>;
   /** `path`: below `/v2/`. */
   pull(path: string, options?: { readonly user?: User; readonly method?: string }): Promise<Pulled>;
   /** Pulls what the upstream has, and compares the bytes. */
@@ -82,6 +84,7 @@ export async function startPullThroughWorld(env: Readonly<Record<string, string>
     app,
     upstream,
     name,
+    authorizationOf,
     image(tag = 'latest') {
       const repository = `up/${name()}`;
       const image = imageOf({ layers: [layerOf({ 'etc/name': repository })], labels: { name: repository } });
