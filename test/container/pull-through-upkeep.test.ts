@@ -132,7 +132,9 @@ describe('real clients', () => {
   const login = (program: string, host: string, env: NodeJS.ProcessEnv) =>
     run(program, ['login', '--tls-verify=false', '-u', 'admin', '-p', 'password', host], { env });
 
-  it('podman pulls an image of a platform, by tag and by digest, and nothing is asked for twice', { skip: missing('podman') }, async () => {
+  it('podman pulls an image of a platform, by tag and by digest, and nothing is asked for twice', {
+    skip: missing('podman'),
+  }, async () => {
     const own = await startPullThroughWorld();
     try {
       const { path } = await own.cache();

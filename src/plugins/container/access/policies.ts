@@ -174,4 +174,6 @@ export const pullThroughDistributionPolicy: Policy = {
     allowWhere(['pull_new_distribution'], may(PULL_NEW)),
   ],
   creation_hooks: ownerGets('container.containerpullthroughdistribution_owner'),
+  // Pulp's list has every cache, whoever may read it.
+  queryset_scoping: SCOPED,
 };
