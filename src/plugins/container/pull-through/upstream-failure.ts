@@ -1,4 +1,5 @@
 import { UpstreamError, type UpstreamErrorKind } from '../../../download/upstream-error.ts';
+import { MissingFileError } from '../../../storage/storage.ts';
 import { RegistryError as UpstreamContentError } from '../oci/registry-error.ts';
 import { manifestUnknown, RegistryError } from '../registry/registry-error.ts';
 
@@ -15,6 +16,7 @@ export function failureOf(error: unknown, reference: string): unknown {
   if (error instanceof DOMException && error.name === 'TimeoutError') return unreachable(reference, error);
   if (error instanceof UpstreamContentError)
     return badGateway(`The upstream's answer cannot be used: ${error.message}`, reference, error);
+  if (error instanceof MissingFileError) return removedMeanwhile(reference, error);
   if (!(error instanceof UpstreamError)) return error;
   if (error.status === 404) return manifestUnknown(reference);
   if (error.status === 429) {
@@ -27,6 +29,14 @@ export function failureOf(error: unknown, reference: string): unknown {
   if (UNREACHABLE.has(error.kind)) return unreachable(reference, error);
   return badGateway(`The upstream did not give the manifest: ${error.message}`, reference, error);
 }
+
+/** A cleanup took the config for a leftover before its row was written. */
+const removedMeanwhile = (reference: string, cause: unknown): RegistryError =>
+  new RegistryError(503, 'UNAVAILABLE', 'What was fetched was removed while it was stored; try again.', {
+    detail: { reference },
+    headers: { 'retry-after': '1' },
+    cause,
+  });
 
 const unreachable = (reference: string, cause: unknown): RegistryError =>
   new RegistryError(504, 'UNAVAILABLE', 'The upstream does not answer; nothing is cached yet.', { detail: { reference }, cause });
