@@ -1,6 +1,7 @@
 import { definePlugin } from '../../kit/define-plugin.ts';
 import { containerConditions } from './access/conditions.ts';
 import { containerScopes } from './access/scopes.ts';
+import { sweepPushes } from './push/sweep.ts';
 import { blobFiles } from './registry/blob-files.ts';
 import { fastPath, registryRoutes } from './registry/registry-routes.ts';
 import { blob, manifest, signature, tag } from './resources/content.ts';
@@ -39,6 +40,7 @@ export const containerPlugin = definePlugin({
   signingClasses: [manifestSigning],
   units: CONTAINER_UNITS,
   files: blobFiles,
+  sweep: sweepPushes,
   routes: registryRoutes,
   fastPath,
 });
