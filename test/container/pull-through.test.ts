@@ -3,7 +3,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { imageOf, multiPlatformOf } from '../../src/demo/image.ts';
 import { largeLayer, layerOf } from '../../src/demo/layer.ts';
 import { FAULTS } from '../support/upstream-faults.ts';
-import { API, CACHES, type PullThroughWorld, startPullThroughWorld } from './pull-through-world.ts';
+import { API, CACHES, type PullThroughWorld, sha256, startPullThroughWorld } from './pull-through-world.ts';
 
 const REPOSITORIES = `${API}repositories/container/container/`;
 const DISTRIBUTIONS = `${API}distributions/container/container/`;
@@ -98,7 +98,16 @@ describe('a first pull', () => {
     const repository = `up/${world.name()}`;
     const image = imageOf({ layers: [largeLayer(repository, 2_000_000), layerOf({ 'etc/name': repository })] });
     world.upstream.put(repository, image, 'latest');
-    await Promise.all(Array.from({ length: 50 }, () => world.pullImage(`${path}/${repository}`, 'latest', image)));
+    const headers = await world.authorizationOf(`${path}/${repository}`, 'admin:password');
+    const get = async (what: string, digest: string) => {
+      const response = await fetch(`${world.app.url}/v2/${path}/${repository}/${what}`, { headers });
+      assert.deepEqual([response.status, sha256(Buffer.from(await response.arrayBuffer()))], [200, digest]);
+    };
+    const client = async () => {
+      await get('manifests/latest', image.digest);
+      await Promise.all(image.blobs.map(({ digest }) => get(`blobs/${digest}`, digest)));
+    };
+    await Promise.all(Array.from({ length: 50 }, client));
     assert.deepEqual(
       [...world.asked(repository)].sort(),
       [...image.blobs.map(({ digest }) => `GET blob ${digest}`), 'GET manifest latest'].sort(),
