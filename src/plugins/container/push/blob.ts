@@ -1,4 +1,4 @@
-import { findArtifacts, saveNewArtifact, seeContent, storedFile } from '../../../core/plugin-api.ts';
+import { findArtifacts, requireSpace, saveNewArtifact, seeContent, storedFile } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
@@ -20,12 +20,13 @@ interface WholeBlob {
   store(key: string): Promise<void>;
 }
 
-/** What is to become a blob of a repository: of this digest, in whichever way it comes. */
+/** What an upload is ended with. */
 export interface BlobPush {
-  readonly repository_id: string;
   readonly digest: Digest;
-  /** Of the request. */
+  /** The last bytes of the blob, or all. */
   readonly bytes: AsyncIterable<Uint8Array>;
+  /** How many they are, as far as the client says. */
+  readonly length: number;
   /** Bytes that a blob may have. */
   readonly most: number;
 }
@@ -33,20 +34,10 @@ export interface BlobPush {
 const checksumsWanted = ({ config }: Pick<Services, 'config'>, digest: Digest): ReadonlySet<ChecksumName> =>
   new Set([...config.PULP_ALLOWED_CONTENT_CHECKSUMS, algorithmOf(digest)]);
 
-/** Takes in a blob that comes in one request. Throws RegistryError: 400 where the bytes are not what the digest says, 413. */
-export async function pushBlob(services: PushServices, push: BlobPush): Promise<void> {
-  const { digest, bytes, most } = push;
-  const received = await ReceivedBlob.receive(bytes, { wanted: checksumsWanted(services, digest), most }, services.storage);
-  try {
-    await keepBlob(services, push, received);
-  } finally {
-    await received.drop();
-  }
-}
-
 /** Ends an upload, with the last of its bytes. What is wrong with it ends it too: throws RegistryError (400, 404, 413, 416). */
 export async function finishUpload(services: PushServices, push: BlobPush, upload: Upload): Promise<void> {
   try {
+    await requireSpace(services, push.length);
     const [part, ...others] = upload.parts;
     const rest = push.bytes[Symbol.asyncIterator]();
     const first = await rest.next();
@@ -98,17 +89,17 @@ async function assemble(
   }
 }
 
-/** In one step, the blob is the repository's, and the upload, if it came by one, is gone. Throws RegistryError (400) for other bytes. */
-async function keepBlob(services: PushServices, push: BlobPush, blob: WholeBlob, upload?: Upload): Promise<void> {
-  const { digest, repository_id } = push;
+/** In one step, the blob is the repository's, and the upload is gone. Throws RegistryError (400) for other bytes. */
+async function keepBlob(services: PushServices, push: BlobPush, blob: WholeBlob, upload: Upload): Promise<void> {
+  const { digest } = push;
   const actual = blob.checksums[algorithmOf(digest)];
   if (actual !== hexOf(digest)) throw digestMismatch(digest, `${algorithmOf(digest)}:${actual}`);
   await services.db.transaction(async (tx) => {
-    if (upload) await takeUpload(tx, upload);
+    await takeUpload(tx, upload);
     const artifact_id = await keepArtifact(tx, services, blob);
     const saver = new ContentSaver(services, services.domain.id);
     await saver.saveIn(tx, [{ kind: 'blob', digest, size: blob.size, file: undefined, artifact_id }]);
-    await addPending(tx, repository_id, saver.blobId(digest));
+    await addPending(tx, upload.repository_id, saver.blobId(digest));
   });
 }
 

@@ -41,15 +41,15 @@ export interface UploadOwner {
 /** Uploads that nothing was added to for so long are not counted against the limit of their user. */
 const ACTIVE_MINUTES = 60;
 
-/** Begins an upload; answers its id. Throws RegistryError (429) for a user who has too many that go on. */
-export async function beginUpload({ db, config }: UploadServices, { repository_id, user_id }: UploadOwner): Promise<string> {
+/** Begins an upload. Throws RegistryError (429) for a user who has too many that go on. */
+export async function beginUpload({ db, config }: UploadServices, { repository_id, user_id }: UploadOwner): Promise<Upload> {
   const id = randomUUID();
   const begun = await db.execute(sql`
     insert into container_upload (id, repository_id, user_id) select ${id}::uuid, ${repository_id}::uuid, ${user_id}::int
     where (select count(*) from container_upload where user_id = ${user_id}::int
       and pulp_last_updated > now() - make_interval(mins => ${ACTIVE_MINUTES})) < ${config.DECKLE_UPLOADS_PER_USER}::int`);
   if (begun === 0) throw tooManyUploads(config.DECKLE_UPLOADS_PER_USER);
-  return id;
+  return { id, repository_id, received: 0, body: null, parts: [] };
 }
 
 /** The user's upload to this repository. Throws RegistryError (404) where there is none of this id. */

@@ -1,14 +1,15 @@
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { MissingRepositoryError, requireSpace, servedVersion, writeAudit } from '../../../core/plugin-api.ts';
+import { isForeignKeyViolation } from '../../../kit/conflicts.ts';
 import { type Digest, parseDigest } from '../../../lib/digest.ts';
 import { isRepositoryName, isTag } from '../oci/reference.ts';
-import { finishUpload, mountBlob, pushBlob } from '../push/blob.ts';
+import { finishUpload, mountBlob } from '../push/blob.ts';
 import { deleteBlob, deleteManifest, deleteTag } from '../push/delete.ts';
 import { pushManifest } from '../push/manifest.ts';
 import { repositoryOfPush } from '../push/repository.ts';
 import { removeUnused } from '../push/sweep.ts';
-import { appendToUpload, beginUpload, endUpload, findUpload, type UploadOwner } from '../push/upload.ts';
+import { appendToUpload, beginUpload, endUpload, findUpload, type Upload, type UploadOwner } from '../push/upload.ts';
 import { checkTakesPushes, type Writable, writable, writableRepository } from './push-access.ts';
 import {
   blobUnknown,
@@ -36,6 +37,8 @@ export interface PushRequest {
 export type PathOf<Kind extends RegistryPath['kind']> = Extract<RegistryPath, { kind: Kind }>;
 
 const GB = 1024 ** 3;
+/** How often a repository is made that goes before it is used. */
+const REPOSITORY_TRIES = 3;
 
 /** The bytes of the request as they come; none where it has no body. */
 const bytesOf = ({ request }: PushRequest): Readable => (request.body instanceof Readable ? request.body : Readable.from([]));
@@ -51,17 +54,35 @@ export async function answerUploads(asked: PushRequest, { name }: PathOf<'upload
   const access = await writable(registry, request, name);
   const digest = digestIn(url);
   const mounted = mountIn(url);
-  const repository_id = await repositoryOf(registry, access, name);
-  if (digest) {
-    await leavingNothing(asked, { name, repository_id }, async () => {
-      await requireSpace(registry.services, lengthOf(asked));
-      await pushBlob(registry.services, { repository_id, digest, bytes: bytesOf(asked), most: mostOf(asked) });
-    });
-    return blobCreated(reply, name, digest);
+  const isMounted = !digest && mounted && (await mount(registry, access, name, mounted));
+  if (isMounted) return blobCreated(reply, name, mounted.digest);
+  const upload = await inRepository(registry, access, name, (repository_id) =>
+    beginUpload(registry.services, { repository_id, user_id: access.caller.id }),
+  );
+  if (!digest) return uploadAnswer(reply.code(202), { name, id: upload.id, received: 0 }).send();
+  await finish(asked, { name, digest }, upload);
+  return blobCreated(reply, name, digest);
+}
+
+/**
+ * Does the work with the repository that is pushed to, made where it is not there yet; once more where it went meanwhile, as one does that
+ * another push made and came to nothing with.
+ */
+async function inRepository<T>(
+  registry: ServedRegistry,
+  { caller, distribution }: Writable,
+  name: string,
+  work: (repositoryId: string) => Promise<T>,
+): Promise<T> {
+  for (let tries = REPOSITORY_TRIES, found = distribution; ; tries -= 1) {
+    try {
+      return await work(await repositoryOf(registry, { caller, distribution: found }, name));
+    } catch (error) {
+      if (tries === 1 || !isForeignKeyViolation(error)) throw error;
+      registry.distributions.forget(name);
+      found = await registry.distributions.find(name);
+    }
   }
-  if (mounted && (await mount(registry, access, { ...mounted, repository_id }))) return blobCreated(reply, name, mounted.digest);
-  const id = await beginUpload(registry.services, { repository_id, user_id: access.caller.id });
-  return uploadAnswer(reply.code(202), { name, id, received: 0 }).send();
 }
 
 interface PushedRepository {
@@ -69,13 +90,15 @@ interface PushedRepository {
   readonly repository_id: string;
 }
 
-/** Does the work; where it fails, a repository that was made for it, and has nothing else, goes. */
-async function leavingNothing(asked: PushRequest, repository: PushedRepository, work: () => Promise<void>): Promise<void> {
+/** Ends an upload with the bytes of the request; where it fails, a repository that was made for it, and has nothing else, goes. */
+async function finish(asked: PushRequest, { name, digest }: { name: string; digest: Digest }, upload: Upload): Promise<void> {
+  const { services } = asked.registry;
+  const { repository_id } = upload;
   try {
-    await work();
+    await finishUpload(services, { digest, bytes: bytesOf(asked), length: lengthOf(asked), most: mostOf(asked) }, upload);
   } catch (error) {
-    await dropUnused(asked, repository).catch((cause: unknown) => {
-      asked.request.log.warn({ err: cause, ...repository }, 'what a failed push has made could not be removed; the sweeper will');
+    await dropUnused(asked, { name, repository_id }).catch((cause: unknown) => {
+      asked.request.log.warn({ err: cause, name }, 'what a failed push has made could not be removed; the sweeper will');
     });
     throw error;
   }
@@ -116,16 +139,14 @@ function mountIn({ searchParams }: URL): Mount | undefined {
 }
 
 /** Whether the blob is the repository's now. One that is not stored here, or that the caller may not pull, is not mounted. */
-async function mount(
-  registry: ServedRegistry,
-  { caller }: Writable,
-  { digest, from, repository_id }: Mount & { readonly repository_id: string },
-): Promise<boolean> {
+async function mount(registry: ServedRegistry, access: Writable, name: string, { digest, from }: Mount): Promise<boolean> {
   const source = await registry.distributions.find(from);
   const version = source && servedVersion(source);
-  if (!version || !(await may(registry, caller, 'pull', source))) return false;
+  if (!version || !(await may(registry, access.caller, 'pull', source))) return false;
   const blob = await registry.blobs.find(version, digest);
-  return blob?.stored !== undefined && mountBlob(registry.services, blob.content_id, repository_id);
+  if (!blob?.stored) return false;
+  const { content_id } = blob;
+  return inRepository(registry, access, name, (repository_id) => mountBlob(registry.services, content_id, repository_id));
 }
 
 const blobCreated = (reply: FastifyReply, name: string, digest: Digest): FastifyReply =>
@@ -174,10 +195,7 @@ export async function answerUpload(asked: PushRequest, { name, id }: PathOf<'upl
       const digest = digestIn(url);
       if (!digest) throw digestInvalid('');
       checkRange(asked, { name, id, received: upload.received });
-      await leavingNothing(asked, { name, repository_id }, async () => {
-        await requireSpace(services, lengthOf(asked));
-        await finishUpload(services, { repository_id, digest, bytes: bytesOf(asked), most: mostOf(asked) }, upload);
-      });
+      await finish(asked, { name, digest }, upload);
       return blobCreated(reply, name, digest);
     }
     case 'DELETE':

@@ -3,6 +3,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { InvalidCredentialsError, isDatabaseAway, ThrottledError } from '../../../core/plugin-api.ts';
 import { passHeaders } from '../../../kit/routes.ts';
 import { StorageFullError } from '../../../storage/storage.ts';
+import { OCI_INDEX } from '../oci/media-types.ts';
 import { answerBlob } from './blob-answer.ts';
 import { listRepositories } from './catalog.ts';
 import { basicChallenge } from './challenge.ts';
@@ -16,9 +17,9 @@ import { cutPage, parsePage } from './page.ts';
 import { pulledManifest } from './pulled-manifest.ts';
 import { answerBlobRemoval, answerManifest, answerUpload, answerUploads } from './push-routes.ts';
 import { listReferrers, parseReferrersQuery } from './referrers.ts';
-import { errorBody, manifestUnknown, RegistryError, unsupported } from './registry-error.ts';
+import { errorBody, manifestUnknown, nameUnknown, RegistryError, unsupported } from './registry-error.ts';
 import { parseRegistryPath, parseSignaturesPath, type RegistryPath } from './registry-path.ts';
-import { checkBase, checkCatalog, readable } from './request-access.ts';
+import { checkBase, checkCatalog, findReadable, readable } from './request-access.ts';
 import { openServedRegistry, type RegistryServices, type ServedRegistry } from './served-registry.ts';
 import { listSignatures } from './signatures.ts';
 import { listTags } from './tags.ts';
@@ -110,6 +111,8 @@ async function answer(registry: ServedRegistry, request: FastifyRequest, reply: 
   }
 }
 
+const NO_REFERRERS = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [] };
+
 type RepositoryPath = Exclude<RegistryPath, { kind: 'base' | 'catalog' | 'uploads' | 'upload' }>;
 
 async function answerRepository(
@@ -117,8 +120,11 @@ async function answerRepository(
   { request, reply, url }: { readonly request: FastifyRequest; readonly reply: FastifyReply; readonly url: URL },
   path: RepositoryPath,
 ): Promise<unknown> {
-  const repository = await readable(registry, request, path.name);
-  const { version } = repository;
+  const found = await findReadable(registry, request, path.name);
+  // Never 404 (OCI distribution-spec, "Listing Referrers"): where nothing is served, nothing refers.
+  if (!found && path.kind === 'referrers') return sendJson(reply, NO_REFERRERS, OCI_INDEX);
+  if (!found) throw nameUnknown(path.name);
+  const { version } = found;
   const { db } = registry.services;
   switch (path.kind) {
     case 'tags': {
@@ -128,7 +134,7 @@ async function answerRepository(
       return sendJson(reply, { name: path.name, tags: entries });
     }
     case 'manifest': {
-      const manifest = await pulledManifest(registry, repository, path);
+      const manifest = await pulledManifest(registry, found, path);
       if (!manifest) throw manifestUnknown(path.reference);
       passHeaders(reply);
       sendManifest(request.raw, reply.raw, manifest);
