@@ -9,6 +9,7 @@ export { artifact } from './artifacts/artifact-resource.ts';
 export { OnDemandArtifacts, UnavailableArtifactError } from './artifacts/open-artifact.ts';
 export { requireSpace } from './artifacts/require-space.ts';
 export {
+  assertStored,
   findArtifacts,
   linkArtifacts,
   type StoredFile,
@@ -33,6 +34,7 @@ export { type GuardedRequest, guardedRequest } from './content-guards/guarded-re
 export { defineDistribution } from './distributions/define-distribution.ts';
 export { basePath, baseUrl, checkRelativePath, guardByDefault, requiredGuard } from './distributions/distribution-fields.ts';
 export {
+  ALL_DISTRIBUTIONS,
   DISTRIBUTION_CHANNEL,
   type ServedDistribution,
   ServedDistributions,
@@ -43,6 +45,7 @@ export { matchesEtag } from './files/file-plan.ts';
 export { type Http, StoredFiles } from './files/stored-files.ts';
 export { defineRemote } from './remotes/define-remote.ts';
 export { type LoadedRemote, loadRemote, MissingRemoteError } from './remotes/load-remote.ts';
+export { REMOTE_SECRETS } from './remotes/remote-fields.ts';
 export { remoteUpstream } from './remotes/remote-upstream.ts';
 export { UpstreamClients } from './remotes/upstream-clients.ts';
 export { refuseOverwrite } from './repositories/content-overwrite.ts';
@@ -59,6 +62,7 @@ export {
 export { lockRepository, MissingRepositoryError, REPOSITORY_CHANNEL } from './repositories/repository-lock.ts';
 export { syncAction } from './repositories/sync-action.ts';
 export { inVersion } from './repositories/version-content.ts';
+export { sumOf } from './repositories/version-counts.ts';
 export { versionsOf } from './repositories/version-resource.ts';
 export { versionResponse } from './repositories/version-response.ts';
 export { noteVersion, syncedVersion } from './repositories/version-result.ts';

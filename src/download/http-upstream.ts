@@ -57,6 +57,7 @@ export class HttpUpstream implements Upstream {
   readonly #threads: number;
   readonly #timeouts: Timeouts;
   readonly #tries: number;
+  readonly #longestWaitMs: number | undefined;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #policy: NetworkPolicy;
   readonly #dispatcher: Dispatcher;
@@ -78,6 +79,7 @@ export class HttpUpstream implements Upstream {
     this.#threads = options.threads;
     this.#timeouts = timeoutsOf(settings);
     this.#tries = triesOf(settings);
+    this.#longestWaitMs = options.longestWaitMs;
     this.#headers = { 'user-agent': `deckle/${packageFile.version}`, accept: '*/*', ...ownHeadersOf(settings) };
     const rules: NetworkRules = {
       remoteUrl: settings.url,
@@ -302,7 +304,7 @@ export class HttpUpstream implements Upstream {
   }
 
   #retry(signal: AbortSignal | undefined): RetryOptions {
-    return { tries: this.#tries, signal, onRetry: this.#noteRetry };
+    return { tries: this.#tries, longestWaitMs: this.#longestWaitMs, signal, onRetry: this.#noteRetry };
   }
 
   readonly #noteRetry = (error: Error, retry: number, waitMs: number): void => {

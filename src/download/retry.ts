@@ -34,13 +34,15 @@ export function retryAfterMs(text: string, now: number): number | undefined {
 
 export interface RetryOptions {
   readonly tries: number;
+  /** Milliseconds that may pass before another try; an upstream that asks for more is not asked again. Default: five minutes. */
+  readonly longestWaitMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onRetry: (error: UpstreamError, retry: number, waitMs: number) => void;
 }
 
 /**
- * Runs `attempt` until it succeeds, fails for good, or has had its tries. Waits as long as Retry-After says, up to 300 s;
- * without one, exponentially with jitter. An upstream that asks for more than 300 s is not asked again.
+ * Runs `attempt` until it succeeds, fails for good, or has had its tries. Waits as long as Retry-After says, up to the
+ * longest wait; without one, exponentially with jitter.
  */
 export async function withRetries<T>(options: RetryOptions, attempt: () => Promise<T>): Promise<T> {
   for (let retry = 1; ; retry += 1) {
@@ -50,7 +52,7 @@ export async function withRetries<T>(options: RetryOptions, attempt: () => Promi
       options.signal?.throwIfAborted();
       if (!(error instanceof UpstreamError) || !isTransient(error) || retry >= options.tries) throw error;
       const asked = error.retryAfter === undefined ? undefined : retryAfterMs(error.retryAfter, Date.now());
-      if (asked !== undefined && asked > LONGEST_WAIT_MS) throw error;
+      if (asked !== undefined && asked > (options.longestWaitMs ?? LONGEST_WAIT_MS)) throw error;
       const waitMs = asked ?? backoffMs(retry, BACKOFF);
       options.onRetry(error, retry, waitMs);
       await delay(waitMs, options.signal);

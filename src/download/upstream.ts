@@ -135,6 +135,8 @@ export interface UpstreamOptions {
   readonly ownAddresses: readonly { readonly address: string; readonly port: number }[];
   /** DECKLE_DOWNLOAD_THREADS. The threads are shared by all upstreams of the process. */
   readonly threads: number;
+  /** How long a retry may wait where an upstream asks for it, in milliseconds: little where a client waits, too. Default: five minutes. */
+  readonly longestWaitMs?: number | undefined;
 }
 
 /** Opens a remote. Connections are made when they are needed. Throws ZodError where the remote's `headers` are not a list of objects. */

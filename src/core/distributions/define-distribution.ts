@@ -1,4 +1,4 @@
-import { raw, sql } from '../../db/sql.ts';
+import { empty, raw, type Sql, sql } from '../../db/sql.ts';
 import { defineResource, type Resource, type Store } from '../../kit/define-resource.ts';
 import { labelActions } from '../../kit/labels.ts';
 import { baseFields } from '../../kit/serialize.ts';
@@ -20,13 +20,17 @@ export interface DistributionKind
     Partial<Pick<Resource, 'fields' | 'filters' | 'ordering' | 'validate' | 'deletesToo'>> {
   /** Its table, `d`, and that table's own columns. */
   readonly detail: { readonly table: string; readonly columns: readonly string[] };
+  /** What is selected beside them. */
+  readonly columns?: Sql;
+  /** The column that names another distribution, within whose base path a new one may lie. */
+  readonly within?: string;
   /** What else is written, around the store that every kind has. */
   readonly store?: (plain: Store) => Store;
 }
 
 /** A kind of distribution. Its pulp_type is plugin and endpoint. */
 export function defineDistribution(definition: DistributionKind): Resource {
-  const { detail, fields, filters, ordering, validate, store = (plain) => plain, ...kind } = definition;
+  const { detail, columns, within, fields, filters, ordering, validate, store = (plain) => plain, ...kind } = definition;
   const place = { kind: 'distributions', plugin: kind.plugin, endpoint: kind.endpoint, model: kind.model } as const;
   return defineResource({
     ...kind,
@@ -42,7 +46,7 @@ export function defineDistribution(definition: DistributionKind): Resource {
       await validateDistribution(input);
       await validate?.(input);
     },
-    select: sql`${distributionColumns}${detailColumns(detail.columns)}`,
+    select: sql`${distributionColumns}${detailColumns(detail.columns)}${columns ? sql`, ${columns}` : empty}`,
     from: sql`distribution m join ${raw(detail.table)} d on d.id = m.id ${distributionJoins}`,
     counted: {
       table: 'distribution',
@@ -53,6 +57,7 @@ export function defineDistribution(definition: DistributionKind): Resource {
       distributionStore({
         pulpType: `${kind.plugin}.${kind.endpoint}`,
         detail,
+        within,
         counted: ['core.Distribution', `${kind.plugin}.${kind.model}`],
       }),
     ),

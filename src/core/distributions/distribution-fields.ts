@@ -181,34 +181,42 @@ export async function validateDistribution({ request, columns: given, row }: Res
       non_field_errors: ["Only one of the attributes 'repository' and 'repository_version' may be used simultaneously."],
     });
   }
-  if (given.base_path !== undefined) await checkOverlap(request.services.db, given.base_path as string, row?.id);
+  if (given.base_path !== undefined && given.base_path !== row?.base_path)
+    await checkOverlap(request.services.db, given.base_path as string, row ? [row.id] : []);
 }
 
-/** Base paths may not lie inside each other (spec: registry). */
-async function checkOverlap(tx: Queryable, basePath: string, own?: string): Promise<void> {
+/** Base paths may not lie inside each other (spec: registry), those of the distributions `but` excepted. */
+async function checkOverlap(tx: Queryable, basePath: string, but: readonly string[]): Promise<void> {
   const prefixes = basePath.split('/').map((_, index, parts) => parts.slice(0, index + 1).join('/'));
   const [overlap] = await tx.query(sql`
     select 1 from distribution where (base_path = any(${prefixes}) or starts_with(base_path, ${`${basePath}/`}))
-    and id is distinct from ${own ?? null}::uuid limit 1`);
+    and id <> all(${but}::uuid[]) limit 1`);
   if (overlap) throw new ValidationError({ base_path: { base_path: 'Overlaps with an existing distribution.' } });
 }
 
-/** The store of a kind of distribution: two that are made at once cannot overlap. */
-export function distributionStore(options: Omit<TableStoreOptions, 'master' | 'channel'>): Store {
+/**
+ * The store of a kind of distribution: two that are made at once cannot overlap, unless the column `within` of a new one names the
+ * other.
+ */
+export function distributionStore({
+  within,
+  ...options
+}: Omit<TableStoreOptions, 'master' | 'channel'> & { readonly within: string | undefined }): Store {
   const store = tableStore({ ...options, master: 'distribution', channel: DISTRIBUTION_CHANNEL });
-  const guarded = async (tx: Queryable, columns: Columns, id: string) => {
+  const guarded = async (tx: Queryable, columns: Columns, but: readonly string[]) => {
     if (columns.base_path === undefined) return;
     await tx.query(sql`select pg_advisory_xact_lock(hashtext('distribution.base_path'))`);
-    await checkOverlap(tx, columns.base_path as string, id);
+    await checkOverlap(tx, columns.base_path as string, but);
   };
   return {
     ...store,
     async insert(tx, row) {
-      await guarded(tx, row.columns, row.id);
+      const outer = within === undefined ? undefined : row.columns[within];
+      await guarded(tx, row.columns, typeof outer === 'string' ? [row.id, outer] : [row.id]);
       await store.insert(tx, row);
     },
     async update(tx, id, columns) {
-      await guarded(tx, columns, id);
+      await guarded(tx, columns, [id]);
       await store.update(tx, id, columns);
     },
   };

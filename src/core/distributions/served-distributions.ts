@@ -72,9 +72,12 @@ export class ServedDistributions<Own extends object = object> {
     this.#kept.delete(basePath);
   }
 
-  /** The distribution at one of the base paths. Base paths do not overlap, so that of those that begin one path there is one at most. */
+  /**
+   * The distribution at one of the base paths. Base paths do not overlap, so that of those that begin one path there is one at most, or two:
+   * a cache, which serves nothing itself, and what it has made.
+   */
   async find(...basePaths: readonly string[]): Promise<(ServedDistribution & Own) | undefined> {
-    for (const basePath of basePaths) {
+    for (const basePath of basePaths.toReversed()) {
       const kept = this.#kept.get(basePath);
       if (kept) return kept;
     }
@@ -90,7 +93,8 @@ export class ServedDistributions<Own extends object = object> {
         left join content_guard guard on guard.id = d.content_guard_id
         left join repository_version pinned on pinned.id = d.repository_version_id
         ${this.#own.joins}
-      where d.domain_id = ${domain.id}::uuid and d.base_path = any(${basePaths}::text[])`);
+      where d.domain_id = ${domain.id}::uuid and d.base_path = any(${basePaths}::text[])
+      order by length(d.base_path) desc limit 1`);
     if (found && this.#connected.size === 2 && changes === this.#changes) this.#kept.set(found.base_path, found);
     return found;
   }

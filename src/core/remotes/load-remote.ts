@@ -1,6 +1,7 @@
 import { sql } from '../../db/sql.ts';
 import type { RemoteSettings } from '../../download/remote-settings.ts';
 import type { Services } from '../../kit/services.ts';
+import { REMOTE_SECRETS } from './remote-fields.ts';
 
 export type DownloadPolicy = 'immediate' | 'on_demand' | 'streamed';
 
@@ -12,9 +13,6 @@ export interface LoadedRemote extends RemoteSettings {
   readonly name: string;
   readonly policy: DownloadPolicy;
 }
-
-/** The columns that hold ciphertexts. */
-export const REMOTE_SECRETS = ['client_key', 'username', 'password', 'proxy_username', 'proxy_password'] as const;
 
 export class MissingRemoteError extends Error {
   override readonly name = 'MissingRemoteError';

@@ -1,6 +1,5 @@
 import { definePlugin } from '../../kit/define-plugin.ts';
 import { containerConditions } from './access/conditions.ts';
-import { pullThroughRoles } from './access/policies.ts';
 import { containerScopes } from './access/scopes.ts';
 import { sweepPushes } from './push/sweep.ts';
 import { blobFiles } from './registry/blob-files.ts';
@@ -9,6 +8,8 @@ import { blob, manifest, signature, tag } from './resources/content.ts';
 import { containerDistribution } from './resources/distribution.ts';
 import { manifestSigning } from './resources/manifest-signing.ts';
 import { containerNamespace } from './resources/namespace.ts';
+import { pullThroughDistribution } from './resources/pull-through-distribution.ts';
+import { pullThroughRemote } from './resources/pull-through-remote.ts';
 import { containerPushRepository, containerPushRepositoryVersions } from './resources/push-repository.ts';
 import { containerRemote } from './resources/remote.ts';
 import { containerRepository, containerRepositoryVersions } from './resources/repository.ts';
@@ -32,17 +33,18 @@ export const containerPlugin = definePlugin({
     tag,
     signature,
     containerRemote,
+    pullThroughRemote,
     containerRepository,
     containerRepositoryVersions,
     containerPushRepository,
     containerPushRepositoryVersions,
     containerDistribution,
+    pullThroughDistribution,
     containerNamespace,
   ],
   tasks: [synchronize, recursiveAdd, recursiveRemove, tagImage, untagImage, migratePushRepository],
   conditions: containerConditions,
   scopes: containerScopes,
-  roles: pullThroughRoles,
   signingClasses: [manifestSigning],
   units: CONTAINER_UNITS,
   files: blobFiles,

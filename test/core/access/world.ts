@@ -40,11 +40,14 @@ async function upload(app: TestApp, content: string): Promise<string> {
 async function fill(app: TestApp, made: World['made']): Promise<void> {
   const remote = { url: 'http://127.0.0.1:9/', policy: 'immediate' };
   await made('remotes/container/container/', { ...remote, name: 'secret remote', upstream_name: 'secret' });
+  const registry = await made('remotes/container/pull-through/', { ...remote, name: 'secret registry', policy: 'on_demand' });
   await made('remotes/ostree/ostree/', { ...remote, name: 'secret ostree remote' });
   const images = await made('repositories/container/container/', { name: 'secret images' });
   const trees = await made('repositories/ostree/ostree/', { name: 'secret trees' });
   const distribution = { name: 'secret app', base_path: 'secret/app', repository: images, private: true };
   await app.run(`${API}distributions/container/container/`, distribution);
+  const cache = { name: 'secret cache', base_path: 'secret-cache', remote: registry, private: true };
+  await app.run(`${API}distributions/container/pull-through/`, cache);
   await app.run(`${API}distributions/ostree/ostree/`, { name: 'secret os', base_path: 'secret-os', repository: trees });
   const pushed = await asPushRepository(app, await made('repositories/container/container/', { name: 'secret pushes' }));
   const old = { name: 'secret old app', base_path: 'secret-old/app', repository: pushed, private: true };

@@ -1,4 +1,3 @@
-import type { BuiltInRole } from '../../../kit/define-resource.ts';
 import {
   allow,
   allowWhere,
@@ -167,21 +166,43 @@ export const contentPolicy: Policy = {
   queryset_scoping: scoped('get_content_qs', 'ns_perm', 'dist_perm', 'repo_perm'),
 };
 
-const ofPullThrough = (model: string, ...verbs: readonly string[]): string[] => verbs.map((verb) => `container.${verb}_${model}`);
-const distributionRights = (...verbs: readonly string[]) => ofPullThrough('containerpullthroughdistribution', ...verbs);
-const remoteRights = (...verbs: readonly string[]) => ofPullThrough('containerpullthroughremote', ...verbs);
-const PULL_NEW = 'container.pull_new_containerdistribution';
+/** The right to have a cache bring what it does not have yet. */
+export const PULL_NEW = 'container.pull_new_containerdistribution';
 
-/** Roles on pull-through caches. */
-export const pullThroughRoles: Readonly<Record<string, BuiltInRole>> = {
-  'container.containerpullthroughdistribution_creator': distributionRights('add'),
-  'container.containerpullthroughdistribution_owner': [
-    ...distributionRights('change', 'delete', 'manage_roles', 'view'),
-    PULL_NEW,
+export const pullThroughRemotePolicy: Policy = {
+  statements: [
+    allow(['list', 'my_permissions']),
+    allow(['create'], mayAnywhere('container.add_containerpullthroughremote')),
+    allow(['retrieve'], may('container.view_containerpullthroughremote')),
+    allow(
+      ['update', 'partial_update'],
+      may('container.change_containerpullthroughremote'),
+      may('container.view_containerpullthroughremote'),
+    ),
+    allow(['destroy'], may('container.delete_containerpullthroughremote'), may('container.view_containerpullthroughremote')),
+    allow(ROLE_ACTIONS, may('container.manage_roles_containerpullthroughremote')),
   ],
-  'container.containerpullthroughdistribution_collaborator': [...distributionRights('view'), PULL_NEW],
-  'container.containerpullthroughdistribution_consumer': [...distributionRights('view'), PULL_NEW],
-  'container.containerpullthroughremote_creator': remoteRights('add'),
-  'container.containerpullthroughremote_owner': remoteRights('change', 'delete', 'manage_roles', 'view'),
-  'container.containerpullthroughremote_viewer': remoteRights('view'),
+  creation_hooks: ownerGets('container.containerpullthroughremote_owner'),
+  queryset_scoping: SCOPED,
+};
+
+export const pullThroughDistributionPolicy: Policy = {
+  statements: [
+    allow(['list', 'my_permissions']),
+    allow(['create'], 'has_namespace_model_perms'),
+    allow(['create'], 'has_namespace_perms:container.add_containerpullthroughdistribution'),
+    allow(['create'], 'namespace_is_username'),
+    allowWhere(['retrieve'], onRow('view_containerpullthroughdistribution')),
+    allow(
+      ['update', 'partial_update'],
+      onRow('change_containerpullthroughdistribution'),
+      onRow('view_containerpullthroughdistribution'),
+    ),
+    allow(['destroy'], onRow('delete_containerpullthroughdistribution'), onRow('view_containerpullthroughdistribution')),
+    allow(ROLE_ACTIONS, may('container.manage_roles_containerpullthroughdistribution')),
+    allowWhere(['pull_new_distribution'], may(PULL_NEW)),
+  ],
+  creation_hooks: ownerGets('container.containerpullthroughdistribution_owner'),
+  // Pulp's list has every cache, whoever may read it.
+  queryset_scoping: SCOPED,
 };

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { servedVersion } from '../../../core/plugin-api.ts';
 import { sendManifest } from './manifest.ts';
+import { isToBeRenewed } from './pulled-manifest.ts';
 import { isGuardedByPulls } from './served-distribution.ts';
 import type { ServedRegistry } from './served-registry.ts';
 
@@ -30,9 +31,10 @@ export function fastPath(registry: ServedRegistry): FastPath {
 
     const distribution = registry.distributions.cached(name);
     const version = distribution && isGuardedByPulls(distribution) ? servedVersion(distribution) : undefined;
-    if (!version) return false;
+    if (!distribution || !version) return false;
     const reference = url.slice(beforeReference + 1);
     if (noun === 'manifests') {
+      if (isToBeRenewed(registry, distribution, reference)) return false;
       const manifest = registry.manifests.cached(version, reference);
       if (!manifest) return false;
       sendManifest(request, response, manifest);

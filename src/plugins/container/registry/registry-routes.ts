@@ -14,6 +14,7 @@ import { STANDING_HEADERS } from './headers.ts';
 import { sendJson } from './json-answer.ts';
 import { sendManifest } from './manifest.ts';
 import { cutPage, parsePage } from './page.ts';
+import { pulledManifest } from './pulled-manifest.ts';
 import { answerBlobRemoval, answerManifest, answerUpload, answerUploads } from './push-routes.ts';
 import { listReferrers, parseReferrersQuery } from './referrers.ts';
 import { errorBody, manifestUnknown, nameUnknown, RegistryError, unsupported } from './registry-error.ts';
@@ -133,7 +134,7 @@ async function answerRepository(
       return sendJson(reply, { name: path.name, tags: entries });
     }
     case 'manifest': {
-      const manifest = await registry.manifests.find(version, path.reference);
+      const manifest = await pulledManifest(registry, found, path);
       if (!manifest) throw manifestUnknown(path.reference);
       passHeaders(reply);
       sendManifest(request.raw, reply.raw, manifest);

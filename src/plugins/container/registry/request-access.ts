@@ -2,8 +2,10 @@ import type { FastifyRequest } from 'fastify';
 import { type GuardedRequest, guardedRequest, servedVersion } from '../../../core/plugin-api.ts';
 import type { Caller, Login } from '../../../kit/api.ts';
 import type { ServedVersion } from '../../../kit/served-file.ts';
+import { cacheAbove, type PullThroughCache } from '../pull-through/cache.ts';
 import { containerDistribution } from '../resources/distribution.ts';
 import { basicChallenge, bearerChallenge, CATALOG_SCOPE, pullScope } from './challenge.ts';
+import { mayPull } from './pull-access.ts';
 import { nameUnknown, RegistryError } from './registry-error.ts';
 import { isGuardedByPulls, type ServedDistribution } from './served-distribution.ts';
 import type { ServedRegistry } from './served-registry.ts';
@@ -11,8 +13,11 @@ import { allows, type VerifiedToken } from './token.ts';
 
 /** A repository that the request may read. */
 export interface ReadableRepository {
-  readonly distribution: ServedDistribution;
+  /** What serves it, or the cache that would make it: nothing of it has been pulled yet. */
+  readonly served: ServedDistribution | PullThroughCache;
+  /** Of what a cache has not made yet, one that holds nothing. */
   readonly version: ServedVersion;
+  readonly caller: () => Promise<Caller | null>;
 }
 
 const BEARER = /^bearer +(\S+)$/i;
@@ -89,9 +94,11 @@ export async function findReadable(
   const { distribution, caller } = registry.services.config.PULP_TOKEN_AUTH_DISABLED
     ? await pulledByUser(registry, request, name)
     : await pulledByToken(registry, request, name);
-  if (distribution) await checkGuard(registry, request, distribution, caller);
-  const version = distribution && servedVersion(distribution);
-  return version && { distribution, version };
+  const served = distribution ?? (await cacheAbove(registry.services, name));
+  if (!served) return undefined;
+  await checkGuard(registry, request, served, caller);
+  const version = distribution ? servedVersion(distribution) : { repository_id: served.id, number: 0 };
+  return version && { served, version, caller };
 }
 
 /** A distribution that may be pulled from as far as roles go, and who asks. */
@@ -112,7 +119,7 @@ async function pulledByToken(registry: ServedRegistry, request: FastifyRequest, 
 async function pulledByUser(registry: ServedRegistry, request: FastifyRequest, name: string): Promise<Pulled> {
   const caller = await userOf(registry, request);
   const distribution = await registry.distributions.find(name);
-  if (await may(registry, caller, 'pull', distribution)) return { distribution, caller: async () => caller };
+  if (await mayPull(registry.services, caller, name, distribution)) return { distribution, caller: async () => caller };
   if (!caller) throw basicChallenge('Authentication credentials were not provided.');
   throw new RegistryError(403, 'DENIED', 'You do not have permission to pull from this repository.', { detail: { name } });
 }
@@ -121,14 +128,14 @@ async function pulledByUser(registry: ServedRegistry, request: FastifyRequest, n
 async function checkGuard(
   { guards, authenticator, services: { db } }: ServedRegistry,
   request: FastifyRequest,
-  distribution: ServedDistribution,
+  served: ReadableRepository['served'],
   caller: GuardedRequest['caller'],
 ): Promise<void> {
-  if (isGuardedByPulls(distribution)) return;
-  const refusal = await guards.refusal(distribution, {
+  if (isGuardedByPulls(served)) return;
+  const refusal = await guards.refusal(served, {
     ...guardedRequest({ authenticator, db }, request, request.url),
     caller,
     pulled: true,
   });
-  if (refusal !== undefined) throw new RegistryError(403, 'DENIED', refusal, { detail: { name: distribution.base_path } });
+  if (refusal !== undefined) throw new RegistryError(403, 'DENIED', refusal, { detail: { name: served.base_path } });
 }

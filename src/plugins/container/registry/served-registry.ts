@@ -1,5 +1,6 @@
-import { type Authenticator, authenticator, ContentGuards, OnDemandArtifacts } from '../../../core/plugin-api.ts';
+import { type Authenticator, authenticator, ContentGuards, OnDemandArtifacts, servedVersion } from '../../../core/plugin-api.ts';
 import type { Services } from '../../../kit/services.ts';
+import { PullThrough } from '../pull-through/pull-through.ts';
 import { Blobs } from './blob.ts';
 import { Manifests } from './manifest.ts';
 import { servedDistributions } from './served-distribution.ts';
@@ -23,6 +24,7 @@ export interface ServedRegistry {
   readonly manifests: Manifests;
   readonly blobs: Blobs;
   readonly onDemand: OnDemandArtifacts;
+  readonly pullThrough: PullThrough;
   close(): Promise<void>;
 }
 
@@ -34,6 +36,15 @@ export async function openServedRegistry(services: RegistryServices): Promise<Se
   const onDemand = new OnDemandArtifacts(services);
   const upstreams = new UpstreamBlobs(services);
   const blobs = new Blobs(services, upstreams);
+  const manifests = new Manifests(services);
+  const pullThrough = new PullThrough(services, {
+    find: async (name, reference) => {
+      const distribution = await distributions.find(name);
+      const version = distribution && servedVersion(distribution);
+      return version && (await manifests.find(version, reference)) ? version : undefined;
+    },
+    published: (name) => distributions.forget(name),
+  });
   await distributions.start();
   await blobs.files.start();
   return {
@@ -42,10 +53,12 @@ export async function openServedRegistry(services: RegistryServices): Promise<Se
     guards,
     authenticator: authenticator(services),
     distributions,
-    manifests: new Manifests(services),
+    manifests,
     blobs,
     onDemand,
+    pullThrough,
     close: async () => {
+      await pullThrough.close();
       await onDemand.close();
       await upstreams.close();
       await distributions.close();

@@ -4,8 +4,9 @@ import type { Caller, Login } from '../../../kit/api.ts';
 import { MalformedRequestError } from '../../../kit/errors.ts';
 import { isRepositoryName } from '../oci/reference.ts';
 import { sendJson } from './json-answer.ts';
+import { mayPull } from './pull-access.ts';
 import { mayPush } from './push-access.ts';
-import { may, userOf } from './request-access.ts';
+import { userOf } from './request-access.ts';
 import type { ServedDistribution } from './served-distribution.ts';
 import type { ServedRegistry } from './served-registry.ts';
 import type { Access, IssuedToken } from './token.ts';
@@ -39,7 +40,7 @@ const allowed = (
   name: string,
   distribution: ServedDistribution | undefined,
 ): Promise<boolean> =>
-  right === 'push' ? mayPush(registry, caller, name, distribution) : may(registry, caller, right, distribution);
+  right === 'push' ? mayPush(registry, caller, name, distribution) : mayPull(registry.services, caller, name, distribution);
 
 const writes = ({ actions }: Access): boolean => actions.includes('push') || actions.includes('delete');
 

@@ -1,8 +1,8 @@
-import { loadRemote, remoteUpstream, UpstreamClients } from '../../../core/plugin-api.ts';
-import { sql } from '../../../db/sql.ts';
+import { UpstreamClients } from '../../../core/plugin-api.ts';
 import type { FetchFrom } from '../../../kit/served-file.ts';
 import type { Services } from '../../../kit/services.ts';
-import { type BlobDescriptor, openRegistry, type Registry } from '../oci/registry-client.ts';
+import type { BlobDescriptor, Registry } from '../oci/registry-client.ts';
+import { loadContainerRemote, openRepository } from '../sync/load-container-remote.ts';
 
 type UpstreamServices = Pick<Services, 'db' | 'secrets' | 'config' | 'log'>;
 
@@ -25,15 +25,6 @@ export class UpstreamBlobs {
 }
 
 async function openRemote(services: UpstreamServices, remoteId: string): Promise<Registry> {
-  const remote = await loadRemote(services, remoteId);
-  const [detail] = await services.db.query<{ upstream_name: string; sigstore: string | null }>(
-    sql`select upstream_name, sigstore from container_remote where id = ${remoteId}::uuid`,
-  );
-  if (!detail) throw new Error(`remote ${remoteId} is no container remote`);
-  return openRegistry(remoteUpstream(remote, services), {
-    url: remote.url,
-    upstreamName: detail.upstream_name,
-    sigstore: detail.sigstore,
-    tokenRealms: services.config.DECKLE_TOKEN_REALMS,
-  });
+  const remote = await loadContainerRemote(services, remoteId);
+  return openRepository(remote, remote, services);
 }

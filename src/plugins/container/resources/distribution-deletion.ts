@@ -1,4 +1,4 @@
-import { DISTRIBUTION_CHANNEL, REPOSITORY_CHANNEL } from '../../../core/plugin-api.ts';
+import { DISTRIBUTION_CHANNEL, REPOSITORY_CHANNEL, sumOf } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { type Sql, sql } from '../../../db/sql.ts';
 import type { Catalog } from '../../../kit/catalog.ts';
@@ -29,26 +29,37 @@ export const lockedWith = (
   catalog: Pick<Catalog, 'ofType'>,
 ): string[] => repositories.map(({ id, pulp_type }) => `prn:${prnType(catalog.ofType('repositories', pulp_type))}:${id}`);
 
-/** Deletes distributions, with the repositories that go with them. Answers how many rows of which model went. */
-export async function deleteDistributions(tx: Queryable, ids: readonly string[]): Promise<Record<string, number>> {
+/**
+ * Deletes distributions, with the repositories that go with them, and the remotes that a cache made for them and that nothing depends on any
+ * more: what was copied elsewhere may still have to be fetched. Answers how many rows of which model went.
+ */
+export async function deleteDistributions(tx: Queryable, ids: readonly string[]): Promise<Readonly<Record<string, number>>> {
   const going = sql`select unnest(${ids}::uuid[])`;
   const repositories = await repositoriesGoing(tx, going);
-  const distributions = await tx.query<{ id: string }>(sql`delete from distribution where id = any(${ids}::uuid[]) returning id`);
+  const distributions = await tx.query<{ remote_id: string | null }>(sql`
+    delete from distribution where id = any(${ids}::uuid[]) returning remote_id`);
   const gone = repositories.map(({ id }) => id);
   await tx.execute(sql`delete from repository where id = any(${gone}::uuid[])`);
+  const remotes = await tx.execute(sql`
+    delete from remote m using container_remote d
+    where m.id = any(${distributions.flatMap(({ remote_id }) => remote_id ?? [])}::uuid[]) and d.id = m.id and d.cache_id is not null
+      and not exists (select from repository r where r.remote_id = m.id) and not exists (select from distribution o where o.remote_id = m.id)
+      and not exists (select from remote_content rc join repository_content held on held.content_id = rc.content_id where rc.remote_id = m.id)`);
   await tx.query(sql`
     select pg_notify(${DISTRIBUTION_CHANNEL}, id::text) from unnest(${ids}::uuid[]) as t(id)
     union all
     select pg_notify(${REPOSITORY_CHANNEL}, id::text) from unnest(${gone}::uuid[]) as t(id)`);
   const ordinary = repositories.filter(({ pulp_type }) => pulp_type === 'container.container').length;
-  return counted({
-    'core.Distribution': distributions.length,
-    'container.ContainerDistribution': distributions.length,
-    'core.Repository': gone.length,
-    'container.ContainerRepository': ordinary,
-    'container.ContainerPushRepository': gone.length - ordinary,
-  });
+  return sumOf(
+    {},
+    {
+      'core.Distribution': distributions.length,
+      'container.ContainerDistribution': distributions.length,
+      'core.Repository': gone.length,
+      'container.ContainerRepository': ordinary,
+      'container.ContainerPushRepository': gone.length - ordinary,
+      'core.Remote': remotes,
+      'container.ContainerRemote': remotes,
+    },
+  );
 }
-
-const counted = (counts: Readonly<Record<string, number>>): Record<string, number> =>
-  Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));

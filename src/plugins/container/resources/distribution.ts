@@ -2,7 +2,7 @@ import { v7 as uuid7 } from 'uuid';
 import { basePath, defineDistribution, guardByDefault, requiredGuard } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
-import type { Columns, NewRow, Store } from '../../../kit/define-resource.ts';
+import type { Columns, Field, NewRow, Store } from '../../../kit/define-resource.ts';
 import { ValidationError } from '../../../kit/errors.ts';
 import { conditionFilter } from '../../../kit/filters.ts';
 import { collectionOf, hrefOf } from '../../../kit/names.ts';
@@ -16,7 +16,8 @@ const MAX_PATH = 255;
 /** A part of a repository's name (OCI distribution spec, pulling manifests). */
 const PATH = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
 
-function checkPath(path: string): void {
+/** Throws ValidationError for a path that no repository of a registry can have. */
+export function checkPath(path: string): void {
   const refuse = (message: string) => new ValidationError({ base_path: [message] });
   if (path.length > MAX_PATH) throw refuse('The entered registry path cannot be longer than 255 characters.');
   if (!PATH.test(path)) throw refuse('The provided registry path contains forbidden characters.');
@@ -40,15 +41,22 @@ const withNamespace = async (tx: Queryable, domainId: string, columns: Columns, 
     ? columns
     : { ...columns, namespace_id: await namespaceOf(tx, domainId, columns.base_path as string, own) };
 
-const inNamespace = (store: Store): Store => ({
+/** Puts rows with a base path into the namespace that it begins with. */
+export const inNamespace = (store: Store): Store => ({
   ...store,
   insert: async (tx, row) => store.insert(tx, { ...row, columns: await withNamespace(tx, row.domain_id, row.columns, row.own) }),
   async update(tx, id, columns) {
     const [row] = await tx.query<{ domain_id: string }>(sql`select domain_id from distribution where id = ${id}::uuid`);
     await store.update(tx, id, row ? await withNamespace(tx, row.domain_id, columns) : columns);
   },
-  delete: (tx, id) => deleteDistributions(tx, [id]),
 });
+
+export const namespaceField: Field = {
+  wire: described({ type: 'string', format: 'uri' }),
+  access: 'read',
+  description: 'The namespace of its base path.',
+  value: (row) => hrefOf(containerNamespace, row.namespace_id as string),
+};
 
 /** Serves a repository, or one version of it, over the Registry API. */
 export const containerDistribution = defineDistribution({
@@ -79,12 +87,7 @@ export const containerDistribution = defineDistribution({
       description: 'The remote that missing content is pulled through.',
       value: (row) => (row.remote_id ? `${collectionOf('remotes', 'container.container')}${row.remote_id}/` : null),
     },
-    namespace: {
-      wire: described({ type: 'string', format: 'uri' }),
-      access: 'read',
-      description: 'The namespace of its base path.',
-      value: (row) => hrefOf(containerNamespace, row.namespace_id as string),
-    },
+    namespace: namespaceField,
     private: { wire: bool(), column: 'd.private', description: 'Whether pulls need permission.' },
     description: { wire: text({ nullable: true }), column: 'd.description', description: 'What it is for.' },
   },
@@ -95,7 +98,8 @@ export const containerDistribution = defineDistribution({
   },
   ordering: { description: 'd.description', private: 'd.private' },
   validate: guardByDefault,
-  detail: { table: 'container_distribution', columns: ['namespace_id', 'private', 'description'] },
-  store: inNamespace,
+  detail: { table: 'container_distribution', columns: ['namespace_id', 'private', 'description', 'cache_id'] },
+  within: 'cache_id',
+  store: (plain) => ({ ...inNamespace(plain), delete: (tx, id) => deleteDistributions(tx, [id]) }),
   deletesToo: async (row, { db, catalog }) => lockedWith(await repositoriesGoing(db, sql`select ${row.id}::uuid`), catalog),
 });

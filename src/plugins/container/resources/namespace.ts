@@ -1,4 +1,4 @@
-import { roleActions } from '../../../core/plugin-api.ts';
+import { roleActions, sumOf } from '../../../core/plugin-api.ts';
 import { type Sql, sql } from '../../../db/sql.ts';
 import { defineResource, type Row, type Store } from '../../../kit/define-resource.ts';
 import { NAME_LOOKUPS } from '../../../kit/filters.ts';
@@ -31,8 +31,12 @@ const EVERYTHING_WITHIN = [
   'container.namespace_push_containerdistribution',
 ];
 
+const cachesOf = (namespaceId: string): Sql => sql`
+  select id from container_pull_through_distribution where namespace_id = ${namespaceId}::uuid`;
+
+/** The distributions in a namespace, and those that caches in it have. */
 const distributionsOf = (namespaceId: string): Sql => sql`
-  select id from container_distribution where namespace_id = ${namespaceId}::uuid`;
+  select id from container_distribution where namespace_id = ${namespaceId}::uuid or cache_id in (${cachesOf(namespaceId)})`;
 
 /** What goes with a namespace: its distributions, and what goes with those. */
 async function deletedWith({ id }: Row, { db, catalog }: Services): Promise<string[]> {
@@ -53,7 +57,9 @@ const withDistributions = (store: Store): Store => ({
       tx,
       distributions.map((distribution) => distribution.id),
     );
-    return { ...gone, ...(await store.delete(tx, id)) };
+    const caches = await tx.execute(sql`delete from distribution where id in (${cachesOf(id)})`);
+    const counts = { 'core.Distribution': caches, 'container.ContainerPullThroughDistribution': caches };
+    return sumOf(sumOf(gone, counts), await store.delete(tx, id));
   },
 });
 

@@ -82,5 +82,5 @@ export const containerRemote = defineRemote({
     ssl_validation: 'tls_validation',
     whitelist_tags: 'include_tags',
   },
-  detail: { table: 'container_remote', columns: ['upstream_name', 'includes', 'excludes', 'sigstore'] },
+  detail: { table: 'container_remote', columns: ['upstream_name', 'includes', 'excludes', 'sigstore', 'cache_id'] },
 });

@@ -21,6 +21,8 @@ export interface DeclaredManifest {
   readonly kind: 'manifest';
   readonly manifest: Manifest;
   readonly derived: DerivedFields;
+  /** Children that are neither declared nor known are left out: they are fetched when somebody asks for them. */
+  readonly sparse?: true;
 }
 
 /** A tag; its manifest is declared before it, or known. */

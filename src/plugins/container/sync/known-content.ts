@@ -1,5 +1,5 @@
 import { type ContentSelection, findArtifacts, seenContent } from '../../../core/plugin-api.ts';
-import type { Database } from '../../../db/database.ts';
+import type { Database, Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import { algorithmOf, type Digest, hexOf } from '../../../lib/digest.ts';
 import { blobsBelow, configsBelow, manifestsBelow } from '../content/closure.ts';
@@ -67,7 +67,7 @@ export async function namesSeen(
 
 /** The known ones of these blobs; orphan cleanup spares them, and their bytes, while this task goes on. */
 export async function findBlobs(
-  db: Database,
+  db: Queryable,
   domainId: string,
   digests: readonly Digest[],
 ): Promise<ReadonlyMap<Digest, KnownBlob>> {
@@ -94,7 +94,7 @@ export async function findBlobs(
 
 /** The known ones of these manifests; orphan cleanup spares them while this task goes on. */
 export async function findManifests(
-  db: Database,
+  db: Queryable,
   domainId: string,
   digests: readonly Digest[],
 ): Promise<ReadonlyMap<Digest, KnownManifest>> {
@@ -157,7 +157,7 @@ export async function missingBlobs(
 }
 
 /** Notes that the blobs below the given units can be had from the remote. */
-export async function rememberSource(db: Database, roots: ContentSelection, remoteId: string): Promise<void> {
+export async function rememberSource(db: Queryable, roots: ContentSelection, remoteId: string): Promise<void> {
   await db.execute(sql`
     insert into remote_content (content_id, remote_id)
     select below.id, ${remoteId}::uuid from (${blobsBelow(roots)}) below

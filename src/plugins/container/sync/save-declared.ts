@@ -131,12 +131,14 @@ export class ContentSaver {
   }
 
   async #linkChildren(tx: Queryable, declared: readonly DeclaredManifest[]): Promise<void> {
-    const items = declared.flatMap(({ manifest }) =>
-      manifest.children.map((child) => ({
-        list_id: this.manifestId(manifest.digest),
-        manifest_id: this.manifestId(child.digest),
-        ...child.platform,
-      })),
+    const items = declared.flatMap(({ manifest, sparse }) =>
+      manifest.children
+        .filter((child) => !sparse || this.#manifests.has(child.digest))
+        .map((child) => ({
+          list_id: this.manifestId(manifest.digest),
+          manifest_id: this.manifestId(child.digest),
+          ...child.platform,
+        })),
     );
     if (items.length === 0) return;
     await tx.execute(sql`

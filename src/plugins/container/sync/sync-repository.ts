@@ -1,14 +1,13 @@
 import { contentIds, publishVersion, syncedVersion } from '../../../core/plugin-api.ts';
 import { sql } from '../../../db/sql.ts';
-import { openUpstream } from '../../../download/upstream.ts';
 import type { Progress, TaskContext } from '../../../kit/define-task.ts';
 import type { Digest } from '../../../lib/digest.ts';
 import { closureOf } from '../content/closure.ts';
 import { fallbackTag } from '../oci/reference.ts';
-import { openRegistry, type Registry } from '../oci/registry-client.ts';
+import type { Registry } from '../oci/registry-client.ts';
 import { UNIQUE_TAGS } from './content-tables.ts';
 import { tagsOfLatest } from './known-content.ts';
-import { type ContainerRemote, loadContainerRemote } from './load-container-remote.ts';
+import { type ContainerRemote, loadContainerRemote, openRepository } from './load-container-remote.ts';
 import { ManifestSignatures } from './manifest-signatures.ts';
 import { ReferenceRounds } from './reference-rounds.ts';
 import { companionStem } from './reference-selection.ts';
@@ -60,14 +59,7 @@ function openRemote(remote: ContainerRemote, { services: { config }, log }: Task
       'the remote has tls_validation off: whoever is in between can change what is synced by tag',
     );
   }
-  const upstream = openUpstream(remote, {
-    log,
-    allowedNetworks: config.DECKLE_ALLOWED_REMOTE_NETWORKS,
-    ownAddresses: [{ address: config.HOST, port: config.PORT }],
-    threads: config.DECKLE_DOWNLOAD_THREADS,
-  });
-  const { url, upstream_name: upstreamName, sigstore } = remote;
-  return openRegistry(upstream, { url, upstreamName, sigstore, tokenRealms: config.DECKLE_TOKEN_REALMS });
+  return openRepository(remote, remote, { config, log });
 }
 
 async function fetchSelected(

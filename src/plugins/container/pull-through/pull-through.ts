@@ -1,0 +1,176 @@
+import { LRUCache } from 'lru-cache';
+import { type LoadedRemote, loadRemote } from '../../../core/plugin-api.ts';
+import type { ServedVersion } from '../../../kit/served-file.ts';
+import type { Services } from '../../../kit/services.ts';
+import { withDeadline } from '../../../lib/deadline.ts';
+import { singleFlight } from '../../../lib/single-flight.ts';
+import type { Manifest } from '../oci/manifest.ts';
+import { isTag } from '../oci/reference.ts';
+import { manifestUnknown, nameUnknown } from '../registry/registry-error.ts';
+import { loadContainerRemote, openRepository } from '../sync/load-container-remote.ts';
+import { cacheOf, isCache, letsThrough, type PullThroughCache, upstreamNameIn } from './cache.ts';
+import { followCache } from './cached-repository.ts';
+import { fetchManifest } from './fetched-manifest.ts';
+import { keepManifest } from './keep-manifest.ts';
+import { failureOf } from './upstream-failure.ts';
+
+/** What a client asks for that has to be looked for upstream. */
+export interface PullWanted {
+  /** Of the repository, here. */
+  readonly name: string;
+  /** Tag or digest. */
+  readonly reference: string;
+  /** What the name stands for: a repository that is there, or the cache that would make it. */
+  readonly through: { readonly remote_id: string; readonly cache_id: string | null } | PullThroughCache;
+  /** Indexes of the repository that list it. */
+  readonly indexes: readonly Manifest[];
+}
+
+/** Where it is looked for. */
+interface Source {
+  readonly remote: LoadedRemote;
+  readonly upstream_name: string;
+  /** The cache that makes the repository where there is none. */
+  readonly cache: PullThroughCache | undefined;
+}
+
+/** What is served now, as the rest of the registry sees it. */
+export interface Served {
+  /** The version of the repository that has the manifest; undefined where none is served, or it has none such. */
+  find(name: string, reference: string): Promise<ServedVersion | undefined>;
+  /** Hears of each repository that has a new version, before the client is answered. */
+  published(name: string): void;
+}
+
+type PullServices = Pick<Services, 'db' | 'storage' | 'config' | 'secrets' | 'log' | 'clock' | 'domain'>;
+
+/** A fetch with all its retries. */
+const FETCH_MS = 60_000;
+/** How long a client waits to hear whether a tag has moved that is cached. */
+const RENEWAL_MS = 5_000;
+/** No retry waits longer, whatever the upstream asks for: clients have their own patience, and try again. */
+const LONGEST_WAIT_MS = 2_000;
+const MAX_FRESH = 100_000;
+
+const keyOf = (name: string, reference: string): string => `${name} ${reference}`;
+
+/** Brings manifests from upstream registries: each once, however many clients ask for it at a time. */
+export class PullThrough {
+  readonly #services: PullServices;
+  readonly #served: Served;
+  readonly #fly = singleFlight<string, ServedVersion | undefined>();
+  readonly #running = new Set<Promise<unknown>>();
+  /** By name and tag: until when it need not be asked for. */
+  readonly #fresh = new LRUCache<string, number>({ max: MAX_FRESH });
+  readonly #closing = new AbortController();
+
+  constructor(services: PullServices, served: Served) {
+    this.#services = services;
+    this.#served = served;
+  }
+
+  /** Whether the upstream was asked for the tag so lately that it need not be asked again. */
+  isFresh(name: string, tag: string): boolean {
+    const until = this.#fresh.get(keyOf(name, tag));
+    return until !== undefined && until > this.#services.clock().getTime();
+  }
+
+  /** Brings a manifest that is not cached. Answers the version that holds it; throws RegistryError where the upstream does not give it. */
+  async pulled(wanted: PullWanted): Promise<ServedVersion> {
+    const { name, reference } = wanted;
+    // A flight that somebody else began for what was cached by then may have found nothing new.
+    const version = (await this.#flight(wanted, undefined)) ?? (await this.#served.find(name, reference));
+    if (!version) throw manifestUnknown(reference);
+    return version;
+  }
+
+  /**
+   * Asks whether a cached tag has moved. Answers the version that holds what it points at now; undefined where that is what is cached, or the
+   * upstream does not say, or not in time: it is looked for on, and found by the next pull.
+   */
+  async renewed(wanted: PullWanted, digest: string): Promise<ServedVersion | undefined> {
+    try {
+      return await withDeadline(
+        this.#flight(wanted, digest),
+        RENEWAL_MS,
+        `the upstream did not answer within ${RENEWAL_MS / 1000} s`,
+      );
+    } catch (error) {
+      const { name, reference } = wanted;
+      if (!this.isFresh(name, reference))
+        this.#services.log.warn({ err: error, name, tag: reference }, 'a cached tag could not be renewed; it is served as it is');
+      this.#refresh(wanted);
+      return undefined;
+    }
+  }
+
+  /** Breaks off what is on its way and waits for its end. */
+  async close(): Promise<void> {
+    this.#closing.abort(new Error('the server is stopping'));
+    await Promise.allSettled(this.#running);
+  }
+
+  #refresh({ name, reference }: PullWanted): void {
+    const ms = this.#services.config.DECKLE_PULL_THROUGH_FRESH_SECONDS * 1000;
+    this.#fresh.set(keyOf(name, reference), this.#services.clock().getTime() + ms);
+  }
+
+  #flight(wanted: PullWanted, cached: string | undefined): Promise<ServedVersion | undefined> {
+    return this.#fly(keyOf(wanted.name, wanted.reference), () => {
+      const work = this.#bring(wanted, cached);
+      const end = () => this.#running.delete(work);
+      this.#running.add(work);
+      work.then(end, end);
+      return work;
+    });
+  }
+
+  /** Undefined where the tag is what is cached, which has the digest `cached`. */
+  async #bring(wanted: PullWanted, cached: string | undefined): Promise<ServedVersion | undefined> {
+    const { name, reference } = wanted;
+    try {
+      // Asked again here, where nobody else can be fetching it: the flight that the caller just missed may have brought it.
+      const known = isTag(reference) && !this.isFresh(name, reference) ? undefined : await this.#served.find(name, reference);
+      if (known) return known;
+      const version = await this.#fetch(wanted, cached);
+      this.#refresh(wanted);
+      if (version) this.#served.published(name);
+      return version;
+    } catch (error) {
+      const failure = failureOf(error, reference);
+      if (cached === undefined && failure !== error)
+        this.#services.log.warn({ err: error, name, reference }, 'the upstream did not give what was to be pulled through');
+      throw failure;
+    }
+  }
+
+  async #fetch(wanted: PullWanted, cached: string | undefined): Promise<ServedVersion | undefined> {
+    const { name, reference, indexes } = wanted;
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(FETCH_MS)]);
+    const { remote, upstream_name, cache } = await this.#source(wanted);
+    const place = { upstream_name, sigstore: null };
+    const registry = openRepository(remote, place, this.#services, { longestWaitMs: LONGEST_WAIT_MS });
+    try {
+      if (cached !== undefined && (await registry.head(reference, signal)) === cached) return undefined;
+      const fetched = await fetchManifest(this.#services, registry, { reference, indexes }, signal);
+      if (fetched.manifest.digest === cached) return undefined;
+      const tag = isTag(reference) ? reference : undefined;
+      return await keepManifest(this.#services, { name, tag, fetched, indexes, maker: cache && { cache, remote } });
+    } finally {
+      await registry.close();
+    }
+  }
+
+  async #source({ name, reference, through }: PullWanted): Promise<Source> {
+    if (isCache(through)) {
+      const remote = await loadRemote(this.#services, through.remote_id);
+      return { remote, upstream_name: upstreamNameIn(through, name), cache: through };
+    }
+    const cache = through.cache_id === null ? undefined : await cacheOf(this.#services, through.cache_id);
+    if (through.cache_id !== null && !cache) throw nameUnknown(name);
+    if (cache) await followCache(this.#services, cache, through.remote_id);
+    const remote = await loadContainerRemote(this.#services, through.remote_id);
+    if (cache && !letsThrough(cache, remote.upstream_name)) throw manifestUnknown(reference);
+    return { remote, upstream_name: remote.upstream_name, cache: undefined };
+  }
+}
