@@ -65,29 +65,44 @@ export class MissingBaseVersionError extends Error {
 /**
  * Publishes the next version in one transaction whose cost follows the change; answers undefined, with nothing written, where
  * nothing would change. Applies `retain_repo_versions` and tells other processes. Throws what `assertFence` does
- * where the task was taken over or canceled; MissingRepositoryError, MissingBaseVersionError, DuplicateContentError.
+ * where the task was taken over or canceled; MissingRepositoryError, MissingBaseVersionError, DuplicateContentError. `also` is
+ * written in the same transaction, whether there is a version or not.
  */
 export function publishVersion(
   services: Pick<Services, 'db'>,
   context: Pick<TaskContext, 'task'>,
   publication: Publication,
+  also?: (tx: Queryable) => Promise<unknown>,
 ): Promise<PublishedVersion | undefined> {
   return services.db.transaction(async (tx) => {
     const repository = await lockRepository(tx, publication.repository_id);
     await assertFence(tx, context.task);
-    if (publication.base_version_id !== undefined) await holdBase(tx, publication.base_version_id);
-    const changed = await associate(tx, repository, publication);
-    if (totalOf(changed.added) + totalOf(changed.removed) === 0) return undefined;
-    const version = await insertVersion(tx, repository, changed, publication.base_version_id ?? null);
-    await touchContent(
-      tx,
-      sql`select content_id from repository_content where repository_id = ${repository.id}::uuid and version_added = ${version.number}`,
-    );
-    if (repository.retain_repo_versions !== null) await retainVersions(tx, repository.id, repository.retain_repo_versions);
-    if (version.added + version.removed >= UNFORESEEN) await tx.execute(sql`analyze repository_content`);
-    await notifyRepository(tx, repository.id);
-    return version;
+    await also?.(tx);
+    return publishLocked(tx, repository, publication);
   });
+}
+
+/**
+ * As `publishVersion`, in a transaction that has locked the repository: for requests, which publish what they have brought without a
+ * task, one after the other.
+ */
+export async function publishLocked(
+  tx: Queryable,
+  repository: LockedRepository,
+  publication: Omit<Publication, 'repository_id'>,
+): Promise<PublishedVersion | undefined> {
+  if (publication.base_version_id !== undefined) await holdBase(tx, publication.base_version_id);
+  const changed = await associate(tx, repository, publication);
+  if (totalOf(changed.added) + totalOf(changed.removed) === 0) return undefined;
+  const version = await insertVersion(tx, repository, changed, publication.base_version_id ?? null);
+  await touchContent(
+    tx,
+    sql`select content_id from repository_content where repository_id = ${repository.id}::uuid and version_added = ${version.number}`,
+  );
+  if (repository.retain_repo_versions !== null) await retainVersions(tx, repository.id, repository.retain_repo_versions);
+  if (version.added + version.removed >= UNFORESEEN) await tx.execute(sql`analyze repository_content`);
+  await notifyRepository(tx, repository.id);
+  return version;
 }
 
 /** Keeps the version until the transaction ends: what is built upon it was selected by its number. Throws where it was deleted. */
@@ -102,7 +117,11 @@ interface Changed {
 }
 
 /** Writes the difference to the latest version as rows of the next number; the counts are of what was written. */
-async function associate(tx: Queryable, repository: LockedRepository, publication: Publication): Promise<Changed> {
+async function associate(
+  tx: Queryable,
+  repository: LockedRepository,
+  publication: Omit<Publication, 'repository_id'>,
+): Promise<Changed> {
   const { add = noContent, remove, mirror = false } = publication.change;
   const number = repository.next_version;
   const unselected = sql`not exists (select from declared d where d.id = rc.content_id)`;

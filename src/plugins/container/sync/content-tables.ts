@@ -1,5 +1,5 @@
 import type { ContentTable } from '../../../core/plugin-api.ts';
-import type { UnitTable } from '../../../kit/unit-table.ts';
+import type { UnitLink, UnitTable } from '../../../kit/unit-table.ts';
 
 /** The container content types, as set-based saving needs them (prisma/models/container.prisma). */
 export const BLOBS: ContentTable<'digest' | 'size'> = {
@@ -91,6 +91,9 @@ export const SIGNATURES: ContentTable<SignatureColumn> = {
 /** Within a version a tag's name occurs once: a moved tag takes the place of the old one (spec: repositories). */
 export const UNIQUE_TAGS = { pulp_type: TAGS.pulp_type, table: TAGS.table, column: 'name' } as const;
 
+/** What was pushed is needed by its repository, which is no unit and never goes by an orphan cleanup, until it is in a version. */
+const PENDING: UnitLink = { table: 'container_pending_content', needs: 'content_id', unit: 'repository_id' };
+
 /** What needs what, as upkeep has to know it. */
 export const CONTAINER_UNITS: readonly UnitTable[] = [
   { pulp_type: SIGNATURES.pulp_type, table: SIGNATURES.table, neededBy: [] },
@@ -102,6 +105,7 @@ export const CONTAINER_UNITS: readonly UnitTable[] = [
       { table: TAGS.table, needs: 'tagged_manifest_id', unit: 'id' },
       { table: SIGNATURES.table, needs: 'signed_manifest_id', unit: 'id' },
       { table: 'container_manifest_list_item', needs: 'manifest_id', unit: 'list_id' },
+      PENDING,
     ],
     chained: true,
   },
@@ -111,6 +115,7 @@ export const CONTAINER_UNITS: readonly UnitTable[] = [
     neededBy: [
       { table: 'container_manifest_blob', needs: 'blob_id', unit: 'manifest_id' },
       { table: MANIFESTS.table, needs: 'config_blob_id', unit: 'id' },
+      PENDING,
     ],
     reclaimable: true,
   },

@@ -9,16 +9,17 @@ import { manifestRow } from './manifest-row.ts';
 
 const isStored = (blob: DeclaredBlob): boolean => blob.file !== undefined || blob.artifact_id !== undefined;
 
-/** Writes declared content in batches, each one transaction with one statement a table, and keeps the ids that later batches refer to. */
+/** Writes declared content in batches, each with one statement a table, and keeps the ids that later batches refer to. */
 export class ContentSaver {
   readonly #services: Pick<Services, 'db' | 'storage'>;
   readonly #domainId: string;
-  readonly #remoteId: string;
+  readonly #remoteId: string | undefined;
   readonly #blobs = new Map<Digest, string>();
   readonly #manifests = new Map<Digest, string>();
   readonly #roots = new Set<string>();
 
-  constructor(services: Pick<Services, 'db' | 'storage'>, domainId: string, remoteId: string) {
+  /** Of a remote that blobs can be fetched from again, `remoteId`. */
+  constructor(services: Pick<Services, 'db' | 'storage'>, domainId: string, remoteId?: string) {
     this.#services = services;
     this.#domainId = domainId;
     this.#remoteId = remoteId;
@@ -29,22 +30,44 @@ export class ContentSaver {
     return [...this.#roots];
   }
 
+  /** The content id of a blob that was saved or is known. */
+  blobId(digest: Digest): string {
+    const id = this.#blobs.get(digest);
+    if (id === undefined) throw new Error(`blob ${digest} is referred to before it is declared`);
+    return id;
+  }
+
+  /** The content id of a manifest that was saved or is known. */
+  manifestId(digest: Digest): string {
+    const id = this.#manifests.get(digest);
+    if (id === undefined) throw new Error(`manifest ${digest} is referred to before it is declared`);
+    return id;
+  }
+
   /** A manifest that was there before: declared content may refer to it. */
   know(digest: Digest, id: string): void {
     this.#manifests.set(digest, id);
   }
 
+  /** As `know`, of a blob. */
+  knowBlob(digest: Digest, id: string): void {
+    this.#blobs.set(digest, id);
+  }
+
   /** Saves a batch, all or nothing. */
-  async save(batch: readonly DeclaredContent[]): Promise<void> {
+  save(batch: readonly DeclaredContent[]): Promise<void> {
+    return this.#services.db.transaction((tx) => this.saveIn(tx, batch));
+  }
+
+  /** Saves a batch in a transaction of the caller's. */
+  async saveIn(tx: Queryable, batch: readonly DeclaredContent[]): Promise<void> {
     const of = <Kind extends DeclaredContent['kind']>(kind: Kind) =>
       batch.filter((item): item is Extract<DeclaredContent, { kind: Kind }> => item.kind === kind);
-    await this.#services.db.transaction(async (tx) => {
-      await this.#saveBlobs(tx, of('blob'));
-      await this.#saveManifests(tx, of('manifest'));
-      await this.#saveTags(tx, of('tag'));
-      await this.#saveSignatures(tx, of('signature'));
-    });
-    for (const root of of('root')) this.#roots.add(this.#manifestId(root));
+    await this.#saveBlobs(tx, of('blob'));
+    await this.#saveManifests(tx, of('manifest'));
+    await this.#saveTags(tx, of('tag'));
+    await this.#saveSignatures(tx, of('signature'));
+    for (const root of of('root')) this.#roots.add(this.manifestId(root.digest));
   }
 
   async #saveBlobs(tx: Queryable, declared: readonly DeclaredBlob[]): Promise<void> {
@@ -73,6 +96,7 @@ export class ContentSaver {
       return artifact_id === null || content_id === undefined ? [] : [{ content_id, artifact_id }];
     });
     await linkArtifacts(tx, stored);
+    if (this.#remoteId === undefined) return;
     await tx.execute(sql`
       insert into remote_content (content_id, remote_id)
       select id, ${this.#remoteId}::uuid from unnest(${ids.toSorted()}::uuid[]) as t(id) order by id on conflict do nothing`);
@@ -85,7 +109,7 @@ export class ContentSaver {
       tx,
       this.#domainId,
       MANIFESTS,
-      unique.map((each) => manifestRow(each, (digest) => this.#blobId(digest))),
+      unique.map((each) => manifestRow(each, (digest) => this.blobId(digest))),
     );
     unique.forEach(({ manifest }, index) => {
       const id = ids[index];
@@ -97,7 +121,7 @@ export class ContentSaver {
 
   async #linkBlobs(tx: Queryable, declared: readonly DeclaredManifest[]): Promise<void> {
     const links = declared.flatMap(({ manifest }) =>
-      manifest.layers.map((layer) => [this.#manifestId(manifest), this.#blobId(layer.digest)] as const),
+      manifest.layers.map((layer) => [this.manifestId(manifest.digest), this.blobId(layer.digest)] as const),
     );
     if (links.length === 0) return;
     await tx.execute(sql`
@@ -109,8 +133,8 @@ export class ContentSaver {
   async #linkChildren(tx: Queryable, declared: readonly DeclaredManifest[]): Promise<void> {
     const items = declared.flatMap(({ manifest }) =>
       manifest.children.map((child) => ({
-        list_id: this.#manifestId(manifest),
-        manifest_id: this.#manifestId(child),
+        list_id: this.manifestId(manifest.digest),
+        manifest_id: this.manifestId(child.digest),
         ...child.platform,
       })),
     );
@@ -123,7 +147,7 @@ export class ContentSaver {
   }
 
   async #saveTags(tx: Queryable, tags: readonly DeclaredTag[]): Promise<void> {
-    const rows = tags.map((tag) => ({ name: tag.name, tagged_manifest_id: this.#manifestId(tag), artifact_id: null }));
+    const rows = tags.map((tag) => ({ name: tag.name, tagged_manifest_id: this.manifestId(tag.digest), artifact_id: null }));
     for (const id of await saveContent(tx, this.#domainId, TAGS, rows)) this.#roots.add(id);
   }
 
@@ -131,21 +155,9 @@ export class ContentSaver {
     const unique = new Map(declared.map((each) => [each.signature.name, each]));
     const rows = [...unique.values()].map((each) => {
       const { name, digest, type, key_id, fingerprint, timestamp, creator, data } = each.signature;
-      const signed_manifest_id = this.#manifestId(each);
+      const signed_manifest_id = this.manifestId(each.digest);
       return { name, digest, type, key_id, fingerprint, timestamp, creator, data, signed_manifest_id, artifact_id: null };
     });
     for (const id of await saveContent(tx, this.#domainId, SIGNATURES, rows)) this.#roots.add(id);
-  }
-
-  #manifestId({ digest }: { readonly digest: Digest }): string {
-    const id = this.#manifests.get(digest);
-    if (id === undefined) throw new Error(`manifest ${digest} is referred to before it is declared`);
-    return id;
-  }
-
-  #blobId(digest: Digest): string {
-    const id = this.#blobs.get(digest);
-    if (id === undefined) throw new Error(`blob ${digest} is referred to before it is declared`);
-    return id;
   }
 }
