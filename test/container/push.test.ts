@@ -329,6 +329,23 @@ describe('deleting', () => {
     }
   });
 
+  it('an index takes along what it lists, which is not deleted before it', async () => {
+    const [kept, listed] = [MOTD('tagged, too'), MOTD('only listed')];
+    const index = indexOf({
+      entries: [kept, listed].map((content) => ({ content, platform: { os: 'linux', architecture: 'amd64' } })),
+    });
+    await user.image('gone/index', 'latest', index);
+    await user.image('gone/index', 'one', kept);
+    const early = await user.ask('DELETE', 'gone/index', `manifests/${listed.digest}`);
+    assert.equal(early.status, 405);
+    assert.equal((await user.ask('DELETE', 'gone/index', `manifests/${index.digest}`)).status, 202);
+    const status = async (path: string) => (await user.ask('HEAD', 'gone/index', path)).status;
+    assert.equal(await status(`manifests/${listed.digest}`), 404);
+    assert.equal(await status(`blobs/${listed.blobs[0]?.digest}`), 404);
+    for (const path of ['manifests/one', `manifests/${kept.digest}`, ...kept.blobs.map(({ digest }) => `blobs/${digest}`)])
+      assert.equal(await status(path), 200, path);
+  });
+
   it('a blob that no manifest needs takes it away', async () => {
     const digest = await user.blob('gone/blob', randomBytes(100));
     assert.equal((await user.ask('DELETE', 'gone/blob', `blobs/${digest}`)).status, 202);

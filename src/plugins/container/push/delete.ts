@@ -2,6 +2,7 @@ import { type ContentSelection, lockRepository, publishLocked } from '../../../c
 import { raw, type Sql, sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
 import type { Digest } from '../../../lib/digest.ts';
+import { removalOf } from '../content/removal.ts';
 import { RegistryError } from '../registry/registry-error.ts';
 
 type DeleteServices = Pick<Services, 'db'>;
@@ -40,35 +41,37 @@ export function deleteTag(services: DeleteServices, repositoryId: string, name: 
   return removeFrom(services, repositoryId, tag, tag);
 }
 
-/** Takes the manifest away, its tags, and what nothing else needs then; answers whether it was there. */
-export function deleteManifest(services: DeleteServices, repositoryId: string, digest: Digest): Promise<boolean> {
+/**
+ * Takes the manifest away, its tags, and what nothing else needs then; answers whether it was there. Throws RegistryError (405) where an
+ * index lists it: that could not be pulled any more.
+ */
+export async function deleteManifest(services: DeleteServices, repositoryId: string, digest: Digest): Promise<boolean> {
   const manifest = heldBy(repositoryId, 'container_manifest', sql`n.digest = ${digest}`);
-  return removeFrom(
-    services,
-    repositoryId,
-    manifest,
-    sql`
+  const lists = sql`n.id in (select li.list_id from container_manifest_list_item li where li.manifest_id in (${manifest}))`;
+  await refuseNeeded(services, heldBy(repositoryId, 'container_manifest', lists), digest);
+  const named = sql`
     select id from (${manifest}) m
-    union select t.id from container_tag t where t.tagged_manifest_id in (${manifest})`,
-  );
+    union select t.id from container_tag t where t.tagged_manifest_id in (${manifest})`;
+  const remove = sql`select id from (${removalOf(repositoryId, named)}) gone union ${manifest}`;
+  return removeFrom(services, repositoryId, manifest, remove);
 }
 
 /** Takes a blob away that no manifest needs; answers whether it was there. Throws RegistryError (405) where one does. */
 export async function deleteBlob(services: DeleteServices, repositoryId: string, digest: Digest): Promise<boolean> {
   const blob = heldBy(repositoryId, 'container_blob', sql`n.digest = ${digest}`);
-  const needing = heldBy(
-    repositoryId,
-    'container_manifest',
-    sql`(
-    n.config_blob_id in (${blob}) or n.id in (select mb.manifest_id from container_manifest_blob mb where mb.blob_id in (${blob})))`,
-  );
-  const [manifest] = await services.db.query<{ digest: string }>(sql`
-    select m.digest from container_manifest m where m.id in (${needing}) limit 1`);
-  if (manifest) {
-    throw new RegistryError(405, 'UNSUPPORTED', 'A manifest of this repository needs the blob; delete that first.', {
-      detail: { digest, manifest: manifest.digest },
-      headers: { allow: 'GET, HEAD' },
-    });
-  }
+  const uses = sql`(
+    n.config_blob_id in (${blob}) or n.id in (select mb.manifest_id from container_manifest_blob mb where mb.blob_id in (${blob})))`;
+  await refuseNeeded(services, heldBy(repositoryId, 'container_manifest', uses), digest);
   return removeFrom(services, repositoryId, blob, blob);
+}
+
+/** Throws RegistryError (405) where there is one of the manifests that need what is to be deleted. */
+async function refuseNeeded({ db }: DeleteServices, needing: ContentSelection, digest: Digest): Promise<void> {
+  const [manifest] = await db.query<{ digest: string }>(sql`
+    select m.digest from container_manifest m where m.id in (${needing}) limit 1`);
+  if (!manifest) return;
+  throw new RegistryError(405, 'UNSUPPORTED', 'Another manifest of this repository needs it; delete that first.', {
+    detail: { digest, manifest: manifest.digest },
+    headers: { allow: 'GET, HEAD' },
+  });
 }
