@@ -74,7 +74,7 @@ function tested(): RegExp[] {
   const sources = readdirSync(folder)
     .filter((name) => name.endsWith('.test.ts'))
     .map((name) => readFileSync(join(folder, name), 'utf8'))
-    .filter((source) => source.includes('pulp-cli.ts'));
+    .filter((source) => /(pulp-cli|cli-suite)\.ts/.test(source));
   return sources.flatMap((source) =>
     // 'worker', 'list' is the same as 'worker list'.
     [...source.replaceAll(/', '(?=[a-z])/g, ' ').matchAll(/['`]((?:--[\w-]+ )*[a-z][^'`\n]*)['`]/g)].map(([, literal = '']) => {
