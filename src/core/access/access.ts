@@ -53,10 +53,6 @@ class PolicyAccess implements OpenAccess {
     ]);
   }
 
-  policiesChanged(): void {
-    this.#policies.forget();
-  }
-
   hasCondition(name: string): boolean {
     return this.#conditions.has(name);
   }

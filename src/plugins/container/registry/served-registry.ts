@@ -2,6 +2,7 @@ import { type Authenticator, authenticator, ContentGuards, OnDemandArtifacts } f
 import type { Services } from '../../../kit/services.ts';
 import { Blobs } from './blob.ts';
 import { Manifests } from './manifest.ts';
+import { PullRights } from './pull-rights.ts';
 import { servedDistributions } from './served-distribution.ts';
 import { Tokens } from './token.ts';
 import { loadTokenKeys } from './token-keys.ts';
@@ -20,6 +21,7 @@ export interface ServedRegistry {
   readonly guards: ContentGuards;
   readonly authenticator: Authenticator;
   readonly distributions: ReturnType<typeof servedDistributions>;
+  readonly pullRights: PullRights;
   readonly manifests: Manifests;
   readonly blobs: Blobs;
   readonly onDemand: OnDemandArtifacts;
@@ -34,7 +36,9 @@ export async function openServedRegistry(services: RegistryServices): Promise<Se
   const onDemand = new OnDemandArtifacts(services);
   const upstreams = new UpstreamBlobs(services);
   const blobs = new Blobs(services, upstreams);
+  const pullRights = new PullRights();
   await distributions.start();
+  await pullRights.start(services);
   await blobs.files.start();
   return {
     services,
@@ -42,6 +46,7 @@ export async function openServedRegistry(services: RegistryServices): Promise<Se
     guards,
     authenticator: authenticator(services),
     distributions,
+    pullRights,
     manifests: new Manifests(services),
     blobs,
     onDemand,
@@ -49,6 +54,7 @@ export async function openServedRegistry(services: RegistryServices): Promise<Se
       await onDemand.close();
       await upstreams.close();
       await distributions.close();
+      await pullRights.close();
       await blobs.files.close();
     },
   };
