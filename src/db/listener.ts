@@ -65,6 +65,8 @@ export class Listener {
   #closed = false;
   /** By `performance.now()`. */
   #leaseEnd = 0;
+  /** The last statement. It never rejects. */
+  #said: Promise<unknown> = Promise.resolve();
   #asked = 0;
   #question: Question | undefined;
   #asking: Promise<void> = Promise.resolve();
@@ -86,7 +88,8 @@ export class Listener {
     const hearers = this.#hearers.get(channel) ?? new Set();
     this.#hearers.set(channel, hearers.add(hearer));
     if (!this.#client) await this.#open();
-    else await this.#say(this.#client, `listen ${pg.escapeIdentifier(channel)}`);
+    // Said again where that was at once what connecting has said: it may have been on its way already.
+    if (this.#client) await this.#say(this.#client, `listen ${pg.escapeIdentifier(channel)}`);
     return async () => {
       hearers.delete(hearer);
       if (hearers.size > 0 || this.#hearers.get(channel) !== hearers) return;
@@ -142,10 +145,9 @@ export class Listener {
     try {
       await client.connect();
       const began = performance.now();
-      // All that is listened to until now; what is added from here on is said by whoever adds it.
       const channels = [ASK_CHANNEL, this.#answerChannel, ...this.#hearers.keys()];
-      this.#client = client;
       await client.query(channels.map((channel) => `listen ${pg.escapeIdentifier(channel)}`).join('; '));
+      this.#client = client;
       this.#gap();
       this.#alive(client, began);
       this.#pulse(client);
@@ -197,8 +199,14 @@ export class Listener {
     timer.unref();
   }
 
-  /** Runs a statement; a connection that cannot is given up. */
-  async #say(client: pg.Client, text: string, values: readonly string[] = []): Promise<pg.QueryResult | undefined> {
+  /** Runs a statement, after those before it; a connection that cannot is given up. */
+  #say(client: pg.Client, text: string, values: readonly string[] = []): Promise<pg.QueryResult | undefined> {
+    const said = this.#said.then(() => this.#run(client, text, values));
+    this.#said = said;
+    return said;
+  }
+
+  async #run(client: pg.Client, text: string, values: readonly string[]): Promise<pg.QueryResult | undefined> {
     const began = performance.now();
     try {
       const result = await client.query(text, [...values]);
