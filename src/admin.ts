@@ -34,28 +34,32 @@ async function withOpenDatabase<T>({ url, log }: Context, work: (db: Database) =
 }
 
 /** First line of standard input; undefined on a terminal, where the password would be seen, and where it is empty. */
-async function passwordFromInput(): Promise<string | undefined> {
+async function lineFromInput(): Promise<string | undefined> {
   if (process.stdin.isTTY) return undefined;
   for await (const line of createInterface({ input: process.stdin })) return line === '' ? undefined : line;
   return undefined;
 }
 
+/** The password that standard input gives, or one made at random, which only printing it makes known. */
+async function passwordFromInput(): Promise<{ readonly password: string; readonly random: boolean }> {
+  const given = await lineFromInput();
+  return { password: given ?? randomBytes(15).toString('base64url'), random: given === undefined };
+}
+
 /** Sets the password that standard input gives, or one made at random, which is printed. Throws ConfigError for an unknown user. */
 async function resetPasswordFromInput(context: Context, user: string): Promise<void> {
-  const given = await passwordFromInput();
-  const password = given ?? randomBytes(15).toString('base64url');
+  const { password, random } = await passwordFromInput();
   const known = await withOpenDatabase(context, (db) => resetPassword(db, user, password));
   if (!known) throw new ConfigError(`there is no user "${user}"`);
-  context.print(given === undefined ? `The new password of ${user} is ${password}\n` : `The password of ${user} is set.\n`);
+  context.print(random ? `The new password of ${user} is ${password}\n` : `The password of ${user} is set.\n`);
 }
 
 /** Makes an administrator with the password that standard input gives, or one made at random, which is printed. Throws ConfigError for a name that is taken. */
 async function createFromInput(context: Context, user: string): Promise<void> {
-  const given = await passwordFromInput();
-  const password = given ?? randomBytes(15).toString('base64url');
+  const { password, random } = await passwordFromInput();
   const made = await withOpenDatabase(context, (db) => createAdministrator(db, user, password));
   if (!made) throw new ConfigError(`there is a user "${user}" already; see \`deckle admin promote\``);
-  context.print(`${user} is an administrator.${given === undefined ? ` The password is ${password}` : ''}\n`);
+  context.print(`${user} is an administrator.${random ? ` The password is ${password}` : ''}\n`);
 }
 
 /** Makes a user an administrator, or an administrator a user like others. Throws ConfigError for an unknown one, and for the last. */

@@ -80,6 +80,7 @@ export const settings = {
     .default([])
     .meta({ description: 'Folders that `file://` remotes may name, separated by commas.' }),
   PULP_CACHE_ENABLED: flag.default(true).meta({ description: 'Keep manifests and small blobs of the registry in memory.' }),
+  PULP_FLATPAK_INDEX: flag.default(false).meta({ description: 'Tell `flatpak` at `/index/` which flatpaks anybody may pull.' }),
   PULP_HIDE_GUARDED_DISTRIBUTIONS: flag
     .default(false)
     .meta({ description: 'Leave distributions with a content guard out of the pages of `/pulp/content/`.' }),
@@ -116,10 +117,22 @@ export const settings = {
     description: 'Threads of a worker that fetch large blobs; two of them fetch OSTree objects.',
   }),
   DECKLE_DATABASE_CONNECTIONS: count(10, 2, 200).meta({ description: 'Database connections of each process.' }),
-  DECKLE_UPLOAD_EXPIRY_HOURS: count(24, 1, 8_760).meta({
-    description: 'Hours after its last chunk after which an upload that was not committed is removed.',
+  DECKLE_SYNC_REFERRERS_HOURS: count(24, 0, 8_760).meta({
+    description:
+      'Hours after which a sync asks again for referrers (signatures, SBOMs) of manifests that had none, at upstreams with the Referrers API; 0 asks each time.',
   }),
-  DECKLE_UPLOADS_PER_USER: count(100, 1, 100_000).meta({ description: 'Uploads that a user may have open at once.' }),
+  DECKLE_UPLOAD_EXPIRY_HOURS: count(24, 1, 8_760).meta({
+    description:
+      'Hours after its last chunk after which an upload that was not committed is removed, and pushed blobs that no manifest came for.',
+  }),
+  DECKLE_UPLOADS_PER_USER: count(100, 1, 100_000).meta({
+    description:
+      'Uploads that a user may have open at once; of pushed blobs, those that something came for within the last hour.',
+  }),
+  DECKLE_MAX_BLOB_GB: count(10, 1, 100_000).meta({ description: 'Gigabytes that a pushed blob may have.' }),
+  DECKLE_PUSH_TO_MIRRORS: flag.default(false).meta({
+    description: 'Take pushes to repositories that mirror content, too; the next mirroring may remove what was pushed.',
+  }),
   DECKLE_FREE_SPACE_MB: count(64, 0, 10_000_000).meta({
     description: 'Megabytes of the storage that uploads leave free; one that would not is refused with 507.',
   }),

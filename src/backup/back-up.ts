@@ -9,8 +9,9 @@ import { createGzip } from 'node:zlib';
 import type { Logger } from 'pino';
 import { type Config, ConfigError } from '../config.ts';
 import { openSnapshot, type Snapshot } from '../db/snapshot.ts';
-import { mapConcurrent } from '../lib/concurrent-map.ts';
+import { forEachConcurrent } from '../lib/concurrent-map.ts';
 import { packageVersion } from '../lib/package-root.ts';
+import { codeOf } from '../storage/full-disk.ts';
 import { artifactKey, asidePath } from '../storage/layout.ts';
 import {
   copyChecked,
@@ -22,7 +23,7 @@ import {
   readFileList,
   type StoredFile,
 } from './checked-files.ts';
-import { DESCRIPTION, type Description, FILES, formOfDescription, KEYS, MEDIA, SUMS, tableFile } from './description.ts';
+import { DESCRIPTION, type Description, FILES, FORM, KEYS, MEDIA, SUMS, tableFile } from './description.ts';
 
 /** Tables that stay behind: what says of this moment's processes and half-uploaded or half-removed files means nothing elsewhere. */
 const LEFT_OUT = new Set(['worker', 'upload_chunk', 'doomed_file']);
@@ -37,7 +38,7 @@ const FILE_LIST = 'select sha256, max(size) from artifact group by sha256 order 
 const BACKUP_NAME = /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z$/;
 
 /** What the operator can mend in a folder. */
-const UNUSABLE = new Set(['ENOSPC', 'EDQUOT', 'EACCES', 'EROFS', 'EIO']);
+const UNUSABLE: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EACCES', 'EROFS', 'EIO']);
 
 export interface BackupOptions {
   readonly config: Config;
@@ -75,9 +76,8 @@ export async function backUp(options: BackupOptions): Promise<void> {
     const keys = await copyKeys(options, places.folder);
     const { migrations, sequences } = snapshot;
     const { count, bytes, lacking } = files;
-    const form = formOfDescription;
     await describe(places.folder, {
-      form,
+      form: FORM,
       deckle: packageVersion(),
       taken,
       migrations: [...migrations],
@@ -99,7 +99,7 @@ export async function backUp(options: BackupOptions): Promise<void> {
     );
     if (lacking.length > 0) throw new ConfigError(lackingText(made, lacking));
   } catch (error) {
-    if (!UNUSABLE.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    if (!UNUSABLE.has(codeOf(error))) throw error;
     const reason = (error as Error).message;
     throw new ConfigError(`there is no backup: ${reason}. What is copied already is used by the next one`, { cause: error });
   } finally {
@@ -198,7 +198,7 @@ async function copyFiles(media: string, places: Places, log: Logger): Promise<Co
     copied += 1;
     copiedBytes += file.size;
   };
-  for await (const _ of mapConcurrent(readFileList(join(places.folder, FILES)), bring, { limit: FILES_AT_ONCE }));
+  await forEachConcurrent(readFileList(join(places.folder, FILES)), bring, { limit: FILES_AT_ONCE });
   return { count, bytes, copied, copiedBytes, lacking: lacking.sort() };
 }
 

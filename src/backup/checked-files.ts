@@ -5,6 +5,7 @@ import { isAbsolute } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { codeOf } from '../storage/full-disk.ts';
 
 /** A stored file, as the database knows it. */
 export interface StoredFile {
@@ -15,8 +16,6 @@ export interface StoredFile {
 /** Files that are copied or read at once; each holds a buffer of `BUFFER` bytes. */
 export const FILES_AT_ONCE = 16;
 const BUFFER = 512 * 1024;
-
-const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code;
 
 /** The sha256 of what passes, and the number of bytes. */
 function hashing(): { readonly stream: Transform; result(): StoredFile } {
@@ -73,7 +72,7 @@ export async function copyChecked(from: string, to: string, expected: StoredFile
 }
 
 /** File systems that have no hard links, or no more of them. */
-const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EXDEV']);
+const NO_LINKS: ReadonlySet<string | undefined> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EXDEV']);
 
 /** Gives the file `from`, which is there and of this size, a second name. Answers whether it did. */
 export async function linkFile(from: string, to: string, size: number): Promise<boolean> {
@@ -82,7 +81,7 @@ export async function linkFile(from: string, to: string, size: number): Promise<
     await link(from, to);
     return true;
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || NO_LINKS.has(codeOf(error) ?? '')) return false;
+    if (codeOf(error) === 'ENOENT' || NO_LINKS.has(codeOf(error))) return false;
     throw error;
   }
 }

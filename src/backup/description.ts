@@ -17,7 +17,7 @@ export const MEDIA = 'media';
 export const KEYS = 'keys';
 
 /** Version of this form. */
-const FORM = 1;
+export const FORM = 1;
 
 const name = z.string().regex(/^[a-z_][a-z0-9_]*$/);
 
@@ -39,8 +39,6 @@ export const descriptionSchema = z.strictObject({
 });
 
 export type Description = z.output<typeof descriptionSchema>;
-
-export const formOfDescription = FORM;
 
 /** Where a table is, relative to the backup. */
 export const tableFile = (table: string): string => `database/${table}.copy.gz`;

@@ -9,7 +9,7 @@ import type { Logger } from 'pino';
 import { type Config, ConfigError } from '../config.ts';
 import { type Migration, migrate, readMigrations } from '../db/migrate.ts';
 import { isEmptyDatabase, loadDatabase } from '../db/snapshot.ts';
-import { mapConcurrent } from '../lib/concurrent-map.ts';
+import { forEachConcurrent } from '../lib/concurrent-map.ts';
 import { artifactKey } from '../storage/layout.ts';
 import { backupsIn } from './back-up.ts';
 import { copyChecked, FILES_AT_ONCE, hashFile, isSame, readFileList, readSums, type StoredFile } from './checked-files.ts';
@@ -103,7 +103,7 @@ async function eachFile(
     count += 1;
     bytes += file.size;
   };
-  for await (const _ of mapConcurrent(readFileList(join(folder, FILES)), each, { limit: FILES_AT_ONCE }));
+  await forEachConcurrent(readFileList(join(folder, FILES)), each, { limit: FILES_AT_ONCE });
   if (bad.length > 0) throw refused(folder, bad.sort());
   return { count, bytes };
 }

@@ -8,11 +8,13 @@ export { heldOn } from './access/held-permissions.ts';
 export { roleActions } from './access/role-actions.ts';
 export { artifact } from './artifacts/artifact-resource.ts';
 export { OnDemandArtifacts, UnavailableArtifactError } from './artifacts/open-artifact.ts';
+export { requireSpace } from './artifacts/require-space.ts';
 export {
   findArtifacts,
   linkArtifacts,
   type StoredFile,
   saveArtifacts,
+  saveNewArtifact,
   seeArtifact,
   storedFile,
 } from './artifacts/save-artifacts.ts';
@@ -26,6 +28,7 @@ export { anyOf, type ContentSelection, contentIds, seeContent, seenContent } fro
 export { type ContentKind, defineContent } from './content/define-content.ts';
 export { type ContentRow, type ContentTable, saveContent } from './content/save-content.ts';
 export { ContentGuards } from './content-guards/content-guards.ts';
+export { contentRedirectGuard } from './content-guards/content-redirect.ts';
 export { type GuardedRequest, guardedRequest } from './content-guards/guarded-request.ts';
 export { defineDistribution } from './distributions/define-distribution.ts';
 export { basePath, baseUrl, checkRelativePath, guardByDefault, requiredGuard } from './distributions/distribution-fields.ts';

@@ -1,9 +1,11 @@
 import { definePlugin } from '../kit/define-plugin.ts';
 import { generalTasks } from '../kit/general-tasks.ts';
 import { groupRoles, userRoles } from './access/assigned-roles.ts';
+import { coreConditions } from './access/conditions.ts';
 import { otherRoles } from './access/other-roles.ts';
 import { accessPolicy } from './access/policy-resource.ts';
 import { role } from './access/role-resource.ts';
+import { coreScopes } from './access/scopes.ts';
 import { artifact } from './artifacts/artifact-resource.ts';
 import { auditEntry, auditRoles } from './audit/audit-resource.ts';
 import { genericContent } from './content/content-resource.ts';
@@ -36,7 +38,7 @@ import { reclaimSpace } from './upkeep/reclaim-space.ts';
 import { repairAll, repairVersion } from './upkeep/repair-tasks.ts';
 import { commitUpload } from './uploads/commit-upload.ts';
 import { upload } from './uploads/upload-resource.ts';
-import { apiToken, apiTokenScopes } from './users/api-token-resource.ts';
+import { apiToken } from './users/api-token-resource.ts';
 import { loginOperations } from './users/login-operations.ts';
 import { user } from './users/user-resource.ts';
 import { worker } from './workers/resource.ts';
@@ -79,7 +81,8 @@ export const corePlugin = definePlugin({
     worker,
   ],
   roles: { ...otherRoles, ...auditRoles },
-  scopes: apiTokenScopes,
+  conditions: coreConditions,
+  scopes: coreScopes,
   tasks: [...generalTasks, commitUpload, deleteVersion, orphanCleanup, purgeTasks, reclaimSpace, repairAll, repairVersion],
   signingClasses: [asciiArmoredDetached],
   operations: [...statusOperations, ...docsOperations, ...loginOperations, ...upkeepOperations],

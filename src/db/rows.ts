@@ -1,5 +1,5 @@
 import type { Queryable } from './database.ts';
-import { isSql, join, raw, sql } from './sql.ts';
+import { isSql, join, raw, type Sql, sql } from './sql.ts';
 
 const quoted = (name: string) => raw(`"${name.replaceAll('"', '""')}"`);
 
@@ -10,21 +10,28 @@ function parameter(value: unknown) {
   return sql`${structure ? JSON.stringify(value) : value}`;
 }
 
-/** Inserts one row. */
-export async function insertRow(tx: Queryable, table: string, columns: Readonly<Record<string, unknown>>): Promise<void> {
+type Columns = Readonly<Record<string, unknown>>;
+
+function insertion(table: string, columns: Columns): Sql {
   const names = Object.keys(columns);
-  await tx.execute(
-    sql`insert into ${quoted(table)} (${join(names.map(quoted))}) values (${join(names.map((name) => parameter(columns[name])))})`,
-  );
+  const values = names.map((name) => parameter(columns[name]));
+  return sql`insert into ${quoted(table)} (${join(names.map(quoted))}) values (${join(values)})`;
+}
+
+/** Inserts one row. */
+export async function insertRow(tx: Queryable, table: string, columns: Columns): Promise<void> {
+  await tx.execute(insertion(table, columns));
+}
+
+/** Inserts one row of a table that numbers its rows; answers the row's number. */
+export async function insertNumbered(tx: Queryable, table: string, columns: Columns): Promise<number> {
+  const [row] = await tx.query<{ id: number }>(sql`${insertion(table, columns)} returning id`);
+  if (!row) throw new Error(`an insert into ${table} answered no row`);
+  return row.id;
 }
 
 /** Updates the given columns of one row; none given: nothing happens. Answers whether the row was there. */
-export async function updateRow(
-  tx: Queryable,
-  table: string,
-  id: string | number,
-  columns: Readonly<Record<string, unknown>>,
-): Promise<boolean> {
+export async function updateRow(tx: Queryable, table: string, id: string | number, columns: Columns): Promise<boolean> {
   const names = Object.keys(columns);
   if (names.length === 0) return true;
   const assignments = join(names.map((name) => sql`${quoted(name)} = ${parameter(columns[name])}`));

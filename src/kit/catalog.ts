@@ -4,6 +4,7 @@ import type { Resource } from './define-resource.ts';
 import type { TaskDefinition } from './define-task.ts';
 import { collectionPath, parseReference, prnType, resourceKey } from './names.ts';
 import { operationsOf } from './operations.ts';
+import type { UnitTable } from './unit-table.ts';
 
 /** A kind of content, as hrefs and summaries need it: `container.blob` lives at `/pulp/api/v3/content/container/blobs/`. */
 export interface ContentType {
@@ -33,6 +34,8 @@ export interface Catalog {
   /** Throws for a type that no plugin declares. */
   contentType(pulpType: string): ContentType;
   readonly contentTypes: readonly ContentType[];
+  /** The types of content, as upkeep needs them: each before those that its units need. */
+  readonly units: readonly UnitTable[];
   task(name: string): TaskDefinition | undefined;
   /** The resource whose PRNs are of this type: `container.containerremote`. */
   ofPrnType(type: string): Resource | undefined;
@@ -62,6 +65,7 @@ export function catalogOf(plugins: readonly Plugin[]): Catalog {
     ofType: (kind, pulpType) => required(byType.get(`${kind} ${pulpType}`), `${kind} of type ${pulpType}`),
     contentType: (pulpType) => required(byPulpType.get(pulpType), `content type ${pulpType}`),
     contentTypes,
+    units: plugins.flatMap((plugin) => plugin.units ?? []),
     task: (name) => tasks.get(name),
     ofPrnType: (type) => byPrn.get(type),
     locate(text) {

@@ -31,6 +31,8 @@ export interface Plugin {
   readonly units?: readonly UnitTable[];
   /** Gets the stored files of its units again, for repairs. */
   readonly files?: (services: Services) => UnitFiles;
+  /** Removes what was begun and never finished; workers do so every minute or so. */
+  readonly sweep?: (services: Services) => Promise<void>;
   /** Operations that are no resource: status, docs. */
   readonly operations?: readonly Operation[];
   /** Routes outside the REST API: the Registry API. */

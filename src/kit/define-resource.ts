@@ -135,6 +135,8 @@ export interface Resource {
   readonly verbs: readonly Verb[];
   /** Who may do what; absent: administrators only. */
   readonly policy?: Policy;
+  /** Scopes that its policy alone can name, by name; they come before those of the plugin and of the core. */
+  readonly scopes?: Readonly<Record<string, Scope>>;
   /** Where the policy has no scope: which rows others than administrators can name in what they send. */
   readonly named?: Scope;
   /** Built-in roles by the ends of their names: `owner` -> `['view', 'change']`. */

@@ -259,9 +259,13 @@ const VERBS_OF_POLICIES: Readonly<Record<Method, string>> = {
 const policyAction = (name: string, { method, suffix }: Action): string => (suffix === '' ? VERBS_OF_POLICIES[method] : name);
 
 async function runAction(resource: Resource, name: string, action: Action, request: ApiRequest): Promise<ApiReply> {
-  if (action.on === 'collection') await enterCollection(resource, policyAction(name, action), request);
-  const row = action.on === 'collection' ? { id: '' } : await rowFor(resource, policyAction(name, action), request);
-  if (action.on !== 'collection') noteObject(request, resource, row.id);
+  const asked = policyAction(name, action);
+  let row: Row = { id: '' };
+  if (action.on === 'collection') await enterCollection(resource, asked, request);
+  else {
+    row = await rowFor(resource, asked, request);
+    noteObject(request, resource, row.id);
+  }
   const body =
     action.body && !action.takesFiles
       ? parseBody(request.body, { fields: action.body.fields, partial: action.body.patched === true, form: request.form })

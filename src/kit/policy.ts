@@ -77,6 +77,8 @@ export interface ScopeInput {
   readonly holds: (permission: string) => Promise<boolean>;
   /** A select of the ids of the objects of a PRN type on which the caller holds the permission by a role. */
   readonly heldOn: (permission: string, type: string) => Sql;
+  /** Which rows of another resource the caller sees: a condition over `m`, or undefined for every row. */
+  readonly sees: (resource: Resource) => Promise<Sql | undefined>;
 }
 
 /** Which rows a caller sees: a condition over `m`, or undefined for every row. */

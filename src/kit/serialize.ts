@@ -1,16 +1,18 @@
 import type { ApiRequest } from './api.ts';
 import type { Field, Fields, Resource, Row } from './define-resource.ts';
-import { collectionPath, prnType } from './names.ts';
+import { hrefOf, prnType } from './names.ts';
 import type { Services } from './services.ts';
 import { described } from './wire.ts';
 
-/** The four fields that every resource answers with. */
-export const baseFields = (resource: Pick<Resource, 'kind' | 'plugin' | 'endpoint' | 'model' | 'prn'>): Fields => ({
+type Named = Pick<Resource, 'kind' | 'plugin' | 'endpoint' | 'model' | 'prn'>;
+
+/** The names that a row is referred to by. */
+export const nameFields = (resource: Named): Fields => ({
   pulp_href: {
     wire: described({ type: 'string', format: 'uri' }),
     access: 'read',
     description: 'Path of this resource.',
-    value: (row) => `${collectionPath(resource)}${row.id}/`,
+    value: (row) => hrefOf(resource, row.id),
   },
   prn: {
     wire: described({ type: 'string' }),
@@ -18,8 +20,19 @@ export const baseFields = (resource: Pick<Resource, 'kind' | 'plugin' | 'endpoin
     description: 'Pulp resource name: the other way to refer to this resource.',
     value: (row) => `prn:${prnType(resource)}:${row.id}`,
   },
-  ...timeFields,
 });
+
+export const timeFields = {
+  pulp_created: { wire: described({ type: 'string', format: 'date-time' }), access: 'read', description: 'When it was created.' },
+  pulp_last_updated: {
+    wire: described({ type: 'string', format: 'date-time' }),
+    access: 'read',
+    description: 'When it was last changed.',
+  },
+} satisfies Fields;
+
+/** The four fields that almost every resource answers with. */
+export const baseFields = (resource: Named): Fields => ({ ...nameFields(resource), ...timeFields });
 
 /** Says which of the fields that are only taken are set: `set` answers them for a row, in order. */
 export const hiddenFields = (set: (row: Row) => readonly (readonly [name: string, isSet: boolean])[]): Field => ({
@@ -35,15 +48,6 @@ export const hiddenFields = (set: (row: Row) => readonly (readonly [name: string
   description: 'The write-only fields, and whether they are set.',
   value: (row) => set(row).map(([name, is_set]) => ({ name, is_set })),
 });
-
-export const timeFields: Fields = {
-  pulp_created: { wire: described({ type: 'string', format: 'date-time' }), access: 'read', description: 'When it was created.' },
-  pulp_last_updated: {
-    wire: described({ type: 'string', format: 'date-time' }),
-    access: 'read',
-    description: 'When it was last changed.',
-  },
-};
 
 /** The names that a query's `fields`, `exclude_fields` or a reducing flag leave; undefined for all. */
 export function wantedFields(resource: Resource, request: ApiRequest): ReadonlySet<string> | undefined {

@@ -170,12 +170,20 @@ export function list<T, N extends boolean | undefined = false>(
   return wire(schema, { type: 'array', items: options.json ?? item.json }, options.nullable as N, 'list');
 }
 
+const notDictionary = (given: unknown): string => `Expected a dictionary of items but got type "${typeName(given)}".`;
+
+/** An object with values of any kind. */
+export function dictionary(): Wire<Record<string, unknown>> {
+  const schema = z.record(z.string(), z.unknown(), { error: ({ input }) => notDictionary(input) });
+  return wire(schema, { type: 'object' }, false, 'object');
+}
+
 /** `pulp_labels`: text to text or null; numbers become text (spec: core, labels). Every key is kept, `__proto__` too. */
 export function labels(): Wire<Record<string, string | null>> {
   const schema = z.unknown().transform((given, context): Record<string, string | null> => {
     const refuse = (message: string, ...path: string[]) => context.addIssue({ code: 'custom', message, path });
     if (typeName(given) !== 'dict') {
-      refuse(`Expected a dictionary of items but got type "${typeName(given)}".`);
+      refuse(notDictionary(given));
       return z.NEVER;
     }
     const entries = Object.entries(given as object).map(([key, value]): [string, string | null] => {
@@ -212,10 +220,7 @@ export function headerList(): Wire<Record<string, string>[] | null> {
     .union([z.string(), z.number().transform(String)], { error: 'Not a valid string.' })
     .refine((line) => validHeaderLine(line), 'Not a valid header value.');
   const header = z.record(token, value, {
-    error: (issue) =>
-      issue.code === 'invalid_key'
-        ? 'Not a valid header name.'
-        : `Expected a dictionary of items but got type "${typeName(issue.input)}".`,
+    error: (issue) => (issue.code === 'invalid_key' ? 'Not a valid header name.' : notDictionary(issue.input)),
   });
   const schema = z.array(header, {
     error: (issue) => `Expected a list of items but got type "${typeName(issue.input)}".`,

@@ -32,6 +32,15 @@ export async function* mapConcurrent<In, Out>(
   }
 }
 
+/** Works on each item as `mapConcurrent` does, whose results nobody wants. Ends after all runs have. Throws the first error, or what an abort is for. */
+export async function forEachConcurrent<In>(
+  source: AsyncIterable<In> | Iterable<In>,
+  run: MapRun<In, unknown>,
+  options: Omit<MapOptions, 'ordered'>,
+): Promise<void> {
+  for await (const _ of mapConcurrent(source, run, options));
+}
+
 interface Slot<Out> {
   /** Resolves, never rejects, when the run has ended. */
   ended: Promise<void>;

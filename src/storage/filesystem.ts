@@ -112,6 +112,10 @@ class FilesystemStorage implements Storage {
     checkKey(key);
   }
 
+  async move(key: string, to: string): Promise<void> {
+    await this.#writer.place([{ target: this.localPath(to), temporary: this.localPath(key) }]);
+  }
+
   async delete(key: string): Promise<void> {
     const path = this.localPath(key);
     await absentAs(undefined, () => unlink(path));

@@ -14,6 +14,17 @@ export function artifactKey(sha256Hex: string): string {
 /** Where a chunk of an upload lives: `upload/c3/<id>`. The folders go by the last digits, which are the random ones of a UUIDv7. */
 export const uploadChunkKey = (id: string): string => `upload/${id.slice(-2)}/${id}`;
 
+/** The folder of parts of blobs that are being pushed. */
+export const PUSHED_PARTS = 'push';
+
+/** Where a part of a pushed blob lives until the blob is whole: `push/c3/<id>`. */
+export const pushedPartKey = (id: string): string => `${PUSHED_PARTS}/${id.slice(-2)}/${id}`;
+
+const PUSHED_PART_KEY = /^push\/[0-9a-f]{2}\/([0-9a-f-]{36})$/;
+
+/** The id that `pushedPartKey` makes this key of; undefined where it makes it of none. */
+export const partOfKey = (key: string): string | undefined => PUSHED_PART_KEY.exec(key)?.[1];
+
 /** Segments that are made of these and do not begin with a dot can name neither `.` nor `..`, nor a hidden file. */
 const SEGMENT = '[A-Za-z0-9_][A-Za-z0-9._-]*';
 const KEY = new RegExp(`^(?!(?:tmp|journal|aside)/)${SEGMENT}(?:/${SEGMENT})+$`);

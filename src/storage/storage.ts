@@ -44,6 +44,8 @@ export interface Storage {
     key: string,
     options: { filename: string; contentType: string; expiresInSeconds: number },
   ): Promise<string | undefined>;
+  /** Gives a file another key, durably, where a file that is there already is kept, being the same bytes. Absent is an error. */
+  move(key: string, to: string): Promise<void>;
   /** Removes the key; absent is fine. */
   delete(key: string): Promise<void>;
   /** The keys below a topmost folder, in groups. Files that come or go meanwhile may or may not be among them. */

@@ -1,6 +1,7 @@
 import { closeSync, existsSync, fdatasync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
+import { batches } from '../lib/batches.ts';
 import { codeOf } from './full-disk.ts';
 import { syncFolder } from './journal.ts';
 import { Journals } from './journals.ts';
@@ -72,8 +73,7 @@ class BatchWriter {
   async store(): Promise<BatchAnswer> {
     const all = this.#batch.files.map((file, index) => this.#workOf(file, index));
     const works = this.#journal(all);
-    for (let start = 0; start < works.length; start += GROUP) {
-      const group = works.slice(start, start + GROUP);
+    for (const group of batches(works, GROUP)) {
       const placements = group.flatMap((work) => this.#write(work) ?? []);
       for (const placement of await this.#sync(placements)) this.#place(placement);
     }

@@ -2,26 +2,18 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { simpleImage } from '../support/images.ts';
 import { missing } from '../support/missing.ts';
-import { type PulpCli, pulpCli } from '../support/pulp-cli.ts';
 import { startUpstream, type Upstream } from '../support/upstream-registry.ts';
-import { type Body, openServer, type Server, unique } from './server.ts';
+import { cliSuite } from './cli-suite.ts';
+import { type Body, unique } from './server.ts';
 
 describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, () => {
-  let server: Server;
   let upstream: Upstream;
-  let cli: PulpCli;
-  let pulp: PulpCli['pulp'];
   before(async () => {
-    [server, upstream] = [await openServer(), await startUpstream()];
-    cli = await pulpCli(server.url);
-    pulp = cli.pulp;
-    await pulp('status');
+    upstream = await startUpstream();
   });
-  after(async () => {
-    await cli?.remove();
-    await upstream?.stop();
-    await server?.stop();
-  });
+  after(() => upstream?.stop());
+  const suite = cliSuite();
+  const { pulp, run } = suite;
 
   const numbers = (versions: Body[]): number[] => versions.map(({ number }: Body) => number);
   const names = (list: Body[]): string[] => list.map(({ name }: Body) => name);
@@ -82,13 +74,13 @@ describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, 
 
     const label = ['--href', blob.pulp_href, '--key', foo];
     await pulp('container content --type blob label set', ...label, '--value', 'kept');
-    assert.equal((await cli.run('container content --type blob label show', ...label)).stdout.trim(), 'kept');
+    assert.equal((await run('container content --type blob label show', ...label)).stdout.trim(), 'kept');
     await pulp('container content --type blob label unset', ...label);
 
     await pulp('container repository version repair', '--repository', foo, '--version', '2');
     await pulp('container repository version destroy', '--repository', foo, '--version', '1');
     assert.deepEqual(numbers(await pulp('container repository version list', '--repository', foo)), [2, 0]);
-    const gone = await cli.run('container repository version show', '--repository', foo, '--version', '1');
+    const gone = await run('container repository version show', '--repository', foo, '--version', '1');
     assert.deepEqual([gone.code, gone.stderr.trim()], [1, "Error: Could not find repository version with {'number': 1}."]);
     await pulp('container repository destroy', '--repository', foo);
     await pulp('container remote destroy', '--remote', foo);
@@ -97,7 +89,7 @@ describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, 
   it('a repository without a remote is not synced', async () => {
     const foo = unique('foo');
     await pulp('container repository create', '--name', foo);
-    const { code, stderr } = await cli.run('container repository sync', '--name', foo);
+    const { code, stderr } = await run('container repository sync', '--name', foo);
     assert.equal(code, 1);
     assert.match(stderr, /does not have a default remote/);
     await pulp('container repository destroy', '--name', foo);
@@ -117,14 +109,14 @@ describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, 
       const changed = await pulp(`container ${kind} show`, '--href', made.pulp_href);
       assert.deepEqual([changed[field], made[field] === value], [value, false]);
       await pulp(`container ${kind} label set`, `--${kind}`, foo, '--key', 'cli', '--value', foo);
-      assert.equal((await cli.run(`container ${kind} label show`, `--${kind}`, foo, '--key', 'cli')).stdout.trim(), foo);
+      assert.equal((await run(`container ${kind} label show`, `--${kind}`, foo, '--key', 'cli')).stdout.trim(), foo);
       assert.deepEqual(names(await pulp(`container ${kind} list`, '--label-select', `cli=${foo}`)), [foo]);
       await pulp(`container ${kind} label unset`, `--${kind}`, foo, '--key', 'cli');
-      const unlabelled = await cli.run(`container ${kind} label show`, `--${kind}`, foo, '--key', 'cli');
+      const unlabelled = await run(`container ${kind} label show`, `--${kind}`, foo, '--key', 'cli');
       assert.equal(unlabelled.code, 1);
       assert.match(unlabelled.stderr, /Could not find label with key 'cli'/);
       await pulp(`container ${kind} destroy`, `--${kind}`, foo);
-      assert.equal((await cli.run(`container ${kind} show`, '--name', foo)).code, 1);
+      assert.equal((await run(`container ${kind} show`, '--name', foo)).code, 1);
     });
   }
 
@@ -146,7 +138,7 @@ describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, 
     const made = await pulp('container namespace create', '--name', name);
     assert.deepEqual(await pulp('container namespace show', '--name', name), made);
     assert.ok(names(await pulp('container namespace list', '--limit', '1000')).includes(name));
-    assert.equal((await cli.run('container namespace create', '--name', name)).code, 1);
-    await server.request('DELETE', made.pulp_href);
+    assert.equal((await run('container namespace create', '--name', name)).code, 1);
+    await suite.server.request('DELETE', made.pulp_href);
   });
 });

@@ -1,33 +1,21 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { missing } from '../support/missing.ts';
-import { type PulpCli, pulpCli } from '../support/pulp-cli.ts';
-import { type Body, openServer, type Server, unique, upload } from './server.ts';
+import { cliSuite } from './cli-suite.ts';
+import { type Body, unique, upload } from './server.ts';
 
 const API = '/pulp/api/v3/';
 const NO_UUID = '00000000-0000-7000-8000-000000000000';
 
 describe('the pulp command line', { skip: missing('pulp'), concurrency: 3 }, () => {
-  let server: Server;
-  let cli: PulpCli;
-  let pulp: PulpCli['pulp'];
-  before(async () => {
-    server = await openServer();
-    cli = await pulpCli(server.url);
-    pulp = cli.pulp;
-    // The description of the API is fetched once and kept.
-    await pulp('status');
-  });
-  after(async () => {
-    await cli?.remove();
-    await server?.stop();
-  });
+  const suite = cliSuite();
+  const { pulp, run } = suite;
 
   /** What a command says that fails. */
   async function refusal(command: string, ...options: string[]): Promise<string> {
-    const { code, stderr, stdout } = await cli.run(command, ...options);
+    const { code, stderr, stdout } = await run(command, ...options);
     assert.deepEqual([code, stdout], [1, ''], `${command}: ${stderr}`);
     return stderr.trim();
   }
@@ -39,7 +27,7 @@ describe('the pulp command line', { skip: missing('pulp'), concurrency: 3 }, () 
       assert.ok(workers.length > 0);
       assert.deepEqual(database, { connected: true });
       assert.equal(await pulp('debug has-plugin', '--name', 'core', '--specifier', '>=3.70'), true);
-      const absent = await cli.run('debug has-plugin', '--name', 'container', '--specifier', '>=99');
+      const absent = await run('debug has-plugin', '--name', 'container', '--specifier', '>=99');
       assert.deepEqual([absent.code, absent.stdout], [1, 'false\n']);
       assert.equal(await pulp('debug has-cli-plugin', '--name', 'container'), true);
     });
@@ -82,11 +70,11 @@ describe('the pulp command line', { skip: missing('pulp'), concurrency: 3 }, () 
 
   describe('keeps its settings:', () => {
     it('in a file that is used', async () => {
-      const path = join(cli.folder, 'made.toml');
-      const made = await cli.run(
+      const path = join(suite.cli.folder, 'made.toml');
+      const made = await run(
         'config create',
         '--base-url',
-        server.url,
+        suite.server.url,
         '--username',
         'admin',
         '--password',
@@ -96,22 +84,22 @@ describe('the pulp command line', { skip: missing('pulp'), concurrency: 3 }, () 
       );
       assert.equal(made.code, 0, made.stderr);
       assert.match(await readFile(path, 'utf8'), /username = "admin"/);
-      assert.equal((await cli.run('config validate', '--location', path)).code, 0);
+      assert.equal((await run('config validate', '--location', path)).code, 0);
       assert.ok(Array.isArray(await pulp('worker list', '--limit', '1')));
       await writeFile(path, '[cli]\nformat = "verse"\n');
       assert.match(await refusal('config validate', '--location', path), /'format' is not one of/);
     });
 
     it('and prints as it is told', async () => {
-      const { stdout } = await cli.run('--format yaml worker list', '--limit', '1');
+      const { stdout } = await run('--format yaml worker list', '--limit', '1');
       assert.match(stdout, /^- \w+: .*\n( {2}\w+:.*\n)* {2}name: \S+$/m);
-      assert.equal((await cli.run('--format none worker list')).stdout.trim(), '');
+      assert.equal((await run('--format none worker list')).stdout.trim(), '');
     });
   });
 
   describe('shows', () => {
     it('any resource by its href or its PRN', async () => {
-      const { body: artifact } = await upload(server, unique('shown'));
+      const { body: artifact } = await upload(suite.server, unique('shown'));
       assert.deepEqual(await pulp('show', '--href', artifact.pulp_href), artifact);
       assert.deepEqual(await pulp('show', '--prn', artifact.prn), artifact);
       assert.deepEqual(await pulp('artifact show', '--href', artifact.pulp_href), artifact);
@@ -131,7 +119,7 @@ describe('the pulp command line', { skip: missing('pulp'), concurrency: 3 }, () 
       ];
       const lists = await Promise.all(commands.map((command) => pulp(command, '--limit', '2')));
       assert.ok(lists.every((list) => Array.isArray(list) && list.length <= 2));
-      await upload(server, unique('listed'));
+      await upload(suite.server, unique('listed'));
       const [listed] = await pulp('artifact list', '--limit', '1', '--field', 'pulp_href', '--field', 'sha256');
       assert.deepEqual(Object.keys(listed).sort(), ['pulp_href', 'sha256']);
       const [{ pulp_labels: labels, ...rest }] = await pulp('role list', '--limit', '1', '--exclude-field', 'description');
@@ -191,7 +179,7 @@ describe('the pulp command line', { skip: missing('pulp'), concurrency: 3 }, () 
 
   describe('says what was wrong:', () => {
     it('with a password', async () => {
-      const { code, stderr } = await cli.as('admin', 'not-the-password').run('artifact list');
+      const { code, stderr } = await suite.cli.as('admin', 'not-the-password').run('artifact list');
       assert.deepEqual([code, stderr.trim()], [1, 'Error: Authentication failed for artifacts_list.']);
     });
 
@@ -226,16 +214,16 @@ describe('the pulp command line', { skip: missing('pulp'), concurrency: 3 }, () 
   describe('tells what it does', () => {
     it('and nothing unsafe in a dry run', async () => {
       const name = unique('dry');
-      const made = await cli.run('--dry-run container repository create', '--name', name);
+      const made = await run('--dry-run container repository create', '--name', name);
       assert.deepEqual([made.code, made.stderr.trim()], [1, 'Error: Call aborted due to safe mode']);
       assert.deepEqual(await pulp('--dry-run repository list', '--name', name), []);
     });
 
     it('with every request', async () => {
-      const { stderr } = await cli.run('-v worker list', '--limit', '1');
+      const { stderr } = await run('-v worker list', '--limit', '1');
       assert.match(stderr, /^workers_list : get http\S+workers\/\?\S*limit=1$/m);
       assert.match(stderr, /^Response: 200$/m);
-      const more = await cli.run('-vvv worker list', '--limit', '1');
+      const more = await run('-vvv worker list', '--limit', '1');
       assert.match(more.stderr, /correlation-id/i);
     });
   });

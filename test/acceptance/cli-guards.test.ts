@@ -1,23 +1,11 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { missing } from '../support/missing.ts';
-import { type PulpCli, pulpCli } from '../support/pulp-cli.ts';
-import { type Body, openServer, type Server, unique } from './server.ts';
+import { cliSuite } from './cli-suite.ts';
+import { type Body, unique } from './server.ts';
 
 describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, () => {
-  let server: Server;
-  let cli: PulpCli;
-  let pulp: PulpCli['pulp'];
-  before(async () => {
-    server = await openServer();
-    cli = await pulpCli(server.url);
-    pulp = cli.pulp;
-    await pulp('status');
-  });
-  after(async () => {
-    await cli?.remove();
-    await server?.stop();
-  });
+  const { pulp } = cliSuite();
 
   const names = (list: Body[]): string[] => list.map(({ name, username }: Body) => name ?? username);
 

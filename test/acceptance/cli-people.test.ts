@@ -1,26 +1,15 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { missing } from '../support/missing.ts';
-import { type PulpCli, pulpCli } from '../support/pulp-cli.ts';
-import { type Body, openServer, type Server, unique } from './server.ts';
+import { cliSuite } from './cli-suite.ts';
+import { type Body, unique } from './server.ts';
 
 const PASSWORD = 'Zebra-9981';
 const MAY_NOT = /Operation \w+ is not authorized/;
 
 describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, () => {
-  let server: Server;
-  let cli: PulpCli;
-  let pulp: PulpCli['pulp'];
-  before(async () => {
-    server = await openServer();
-    cli = await pulpCli(server.url);
-    pulp = cli.pulp;
-    await pulp('status');
-  });
-  after(async () => {
-    await cli?.remove();
-    await server?.stop();
-  });
+  const suite = cliSuite();
+  const { pulp, run } = suite;
 
   const names = (list: Body[]): string[] => list.map(({ name, username }: Body) => name ?? username);
   const roles = (list: Body[]): [string, string | null][] => list.map(({ role, content_object: object }: Body) => [role, object]);
@@ -56,16 +45,16 @@ describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, 
 
     await pulp('group destroy', '--name', group);
     await pulp('user destroy', '--username', username);
-    const gone = await cli.run('user show', '--username', username);
+    const gone = await run('user show', '--username', username);
     assert.deepEqual([gone.code, gone.stderr.trim()], [1, `Error: Could not find user with {'username': '${username}'}.`]);
   });
 
   it('a weak password, and a name that is taken, are refused', async () => {
     const username = unique('user');
-    const weak = await cli.run('user create', '--username', username, '--password', '123');
+    const weak = await run('user create', '--username', username, '--password', '123');
     assert.equal(weak.code, 1);
     assert.match(weak.stderr, /This password is too short/);
-    const taken = await cli.run('user create', '--username', 'admin', '--password', PASSWORD);
+    const taken = await run('user create', '--username', 'admin', '--password', PASSWORD);
     assert.deepEqual([taken.code, taken.stderr.trim()], [1, 'Error: {"username":["This field must be unique."]}']);
   });
 
@@ -82,10 +71,10 @@ describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, 
     assert.deepEqual(await pulp('role list', '--name', name, '--locked'), []);
     await pulp('role destroy', '--name', name);
     assert.deepEqual(await pulp('role list', '--name', name), []);
-    const locked = await cli.run('role update', '--name', 'core.task_owner', '--no-permission');
+    const locked = await run('role update', '--name', 'core.task_owner', '--no-permission');
     assert.equal(locked.code, 1);
     assert.match(locked.stderr, MAY_NOT);
-    const wrong = await cli.run('role create', '--name', name, '--permission', 'core.fly');
+    const wrong = await run('role create', '--name', name, '--permission', 'core.fly');
     assert.equal(wrong.code, 1);
     assert.match(wrong.stderr, /core\.fly/);
   });
@@ -109,7 +98,7 @@ describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, 
       assert.deepEqual(roles(await pulp(command('list'), ...who, '--role-contains', 'VIEWER')), []);
       await pulp(command('remove'), ...who, '--role', role, '--object', '');
       assert.deepEqual(roles(await pulp(command('list'), ...who, '--role', role)), [[role, href]]);
-      const none = await cli.run(command('remove'), ...who, '--role', role, '--object', '');
+      const none = await run(command('remove'), ...who, '--role', role, '--object', '');
       assert.equal(none.code, 1);
       assert.match(none.stderr, /Could not find (user|group) role/);
     }
@@ -126,7 +115,7 @@ describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, 
     const [username, mine, others] = [unique('user'), unique('mine'), unique('others')];
     await pulp('user create', '--username', username, '--password', PASSWORD);
     await pulp('container repository create', '--name', others);
-    const her = cli.as(username, PASSWORD);
+    const her = suite.cli.as(username, PASSWORD);
     const refused = async (command: string, options: string[], reason: RegExp) => {
       const { code, stderr } = await her.run(command, ...options);
       assert.equal(code, 1, command);

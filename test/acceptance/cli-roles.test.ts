@@ -1,23 +1,12 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { missing } from '../support/missing.ts';
-import { type PulpCli, pulpCli } from '../support/pulp-cli.ts';
-import { type Body, openServer, type Server, unique } from './server.ts';
+import { cliSuite } from './cli-suite.ts';
+import { type Body, unique } from './server.ts';
 
 describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, () => {
-  let server: Server;
-  let cli: PulpCli;
-  let pulp: PulpCli['pulp'];
-  before(async () => {
-    server = await openServer();
-    cli = await pulpCli(server.url);
-    pulp = cli.pulp;
-    await pulp('status');
-  });
-  after(async () => {
-    await cli?.remove();
-    await server?.stop();
-  });
+  const suite = cliSuite();
+  const { pulp, run } = suite;
 
   /** Gives a group a role on something, looks, and takes it away. */
   async function sharedWithGroup(command: (verb: string) => string, role: string, which: readonly string[]): Promise<void> {
@@ -55,11 +44,11 @@ describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, 
       const name = unique(kind);
       const { pulp_href: href } = await pulp(`container ${kind} create`, '--name', name, ...options);
       await sharedWithGroup((verb) => `container ${kind} role ${verb}`, `container.container${kind}_${level}`, ['--name', name]);
-      const wrong = await cli.run(`container ${kind} role add`, '--name', name, '--role', 'nobody', '--user', 'admin');
+      const wrong = await run(`container ${kind} role add`, '--name', name, '--role', 'nobody', '--user', 'admin');
       assert.equal(wrong.code, 1);
       assert.match(wrong.stderr, /role/);
       // By its href: namespaces cannot be removed everywhere.
-      await server.request('DELETE', href);
+      await suite.server.request('DELETE', href);
     });
   }
 

@@ -3,33 +3,25 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { missing } from '../support/missing.ts';
-import { type PulpCli, pulpCli } from '../support/pulp-cli.ts';
 import { startUpstream, type Upstream } from '../support/upstream-registry.ts';
-import { type Body, openServer, type Server, unique } from './server.ts';
+import { cliSuite } from './cli-suite.ts';
+import { type Body, unique } from './server.ts';
 
 const FAR = '10000000';
 const NO_UUID = '00000000-0000-7000-8000-000000000000';
 
 describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, () => {
-  let server: Server;
-  let cli: PulpCli;
-  let pulp: PulpCli['pulp'];
   let slow: Upstream;
   before(async () => {
-    [server, slow] = [await openServer(), await startUpstream({ delay: 120_000 })];
-    cli = await pulpCli(server.url);
-    pulp = cli.pulp;
-    await pulp('status');
+    slow = await startUpstream({ delay: 120_000 });
   });
-  after(async () => {
-    await cli?.remove();
-    await slow?.stop();
-    await server?.stop();
-  });
+  after(() => slow?.stop());
+  const suite = cliSuite();
+  const { pulp, run } = suite;
 
   /** Starts a command that has a task; answers the task's href. */
   async function started(command: string, ...options: string[]): Promise<string> {
-    const { code, stderr } = await cli.run(`--background ${command}`, ...options);
+    const { code, stderr } = await run(`--background ${command}`, ...options);
     assert.deepEqual([code, /because --background was specified/.test(stderr)], [0, true], stderr);
     const href = /Started background task (\S+)/.exec(stderr)?.[1];
     assert.ok(href, stderr);
@@ -58,10 +50,10 @@ describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, 
     const summary = await pulp('task summary');
     assert.ok(summary.completed >= 1);
     assert.deepEqual(Object.keys(summary), ['waiting', 'skipped', 'running', 'completed', 'failed', 'canceled', 'canceling']);
-    const late = await cli.run('task cancel', '--href', href);
+    const late = await run('task cancel', '--href', href);
     assert.deepEqual([late.code, late.stderr.trim()], [1, `Error: Task ${href} is in state completed and cannot be canceled.`]);
     await pulp('task destroy', '--uuid', uuidOf(href));
-    const gone = await cli.run('task show', '--href', href);
+    const gone = await run('task show', '--href', href);
     assert.deepEqual([gone.code, gone.stderr.trim()], [1, 'Error: {"detail":"No Task matches the given query."}']);
     await pulp('container repository destroy', '--name', name);
   });
@@ -71,13 +63,13 @@ describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, 
     const name = unique('slow');
     await pulp('container repository create', '--name', name);
     await pulp('container remote create', '--name', name, '--url', slow.url, '--upstream-name', name);
-    const impatient = await cli.run('--timeout 1 container repository sync', '--name', name, '--remote', name);
+    const impatient = await run('--timeout 1 container repository sync', '--name', name, '--remote', name);
     assert.equal(impatient.code, 0);
     assert.match(impatient.stderr, /Waiting for task \S+ timed out/);
     const href = /Started background task (\S+)/.exec(impatient.stderr)?.[1] ?? '';
-    const canceled = await cli.run('task cancel', '--href', href);
+    const canceled = await run('task cancel', '--href', href);
     assert.deepEqual([canceled.code, /Done\.$/.test(canceled.stderr.trim())], [0, true], canceled.stderr);
-    const end = await cli.run('task show', '--wait', '--href', href);
+    const end = await run('task show', '--wait', '--href', href);
     assert.equal(JSON.parse(end.stdout).state, 'canceled');
     await pulp('container repository destroy', '--name', name);
     await pulp('container remote destroy', '--name', name);
@@ -97,7 +89,7 @@ describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, 
       '--max-retries',
       '0',
     );
-    const { code, stderr } = await cli.run('container repository sync', '--name', name, '--remote', name);
+    const { code, stderr } = await run('container repository sync', '--name', name, '--remote', name);
     assert.equal(code, 1);
     assert.match(stderr, /Task \S+ failed: '.+'/s);
     await pulp('container repository destroy', '--name', name);
@@ -111,7 +103,7 @@ describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, 
     await pulp('container repository create', '--name', name);
     const space = await started('repository reclaim', '--repository', `container:container:${name}`);
     assert.equal((await pulp('task show', '--wait', '--href', space)).state, 'completed');
-    await cli.run(
+    await run(
       'repository reclaim',
       '--repository',
       `container:container:${name}`,
@@ -123,12 +115,12 @@ describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, 
     const purged = await started('task purge', '--finished-before', '2001-01-01', '--state', 'failed');
     assert.equal((await pulp('task show', '--wait', '--href', purged)).state, 'completed');
     assert.ok(Array.isArray(await pulp('task-group list', '--limit', '1')));
-    const none = await cli.run('task-group show', '--uuid', NO_UUID);
+    const none = await run('task-group show', '--uuid', NO_UUID);
     assert.deepEqual([none.code, none.stderr.trim()], [1, 'Error: {"detail":"No TaskGroup matches the given query."}']);
   });
 
   it('files are uploaded in chunks', async () => {
-    const file = join(cli.folder, unique('file'));
+    const file = join(suite.cli.folder, unique('file'));
     await writeFile(file, unique('bytes').repeat(10_000));
     const artifact = await pulp('artifact upload', '--file', file, '--chunk-size', '50kB');
     assert.deepEqual(await pulp('artifact show', '--sha256', artifact.sha256), artifact);

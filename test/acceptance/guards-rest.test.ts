@@ -14,17 +14,7 @@ let server: Server;
 before(async () => {
   server = await openServer();
 });
-after(async () => {
-  for (const href of made.reverse()) await remove(href);
-  await server?.stop();
-});
-
-/** What the tests have made on a server that may live on. */
-const made: string[] = [];
-async function remove(href: string): Promise<void> {
-  const answer = await server.request('DELETE', href);
-  if (answer.status === 202) await server.finished(answer);
-}
+after(() => server?.stop());
 
 const collection = (kind: Kind | 'envvar_header'): string => `${GUARDS}core/${kind}/`;
 const fieldsOf = (kind: Kind): Record<string, unknown> =>
@@ -33,7 +23,7 @@ const fieldsOf = (kind: Kind): Record<string, unknown> =>
 async function guard(kind: Kind, fields: Record<string, unknown> = {}): Promise<Body> {
   const answer = await server.request('POST', collection(kind), { name: unique(kind), ...fieldsOf(kind), ...fields });
   assert.equal(answer.status, 201, JSON.stringify(answer.body));
-  made.push(answer.body.pulp_href);
+  server.made.push(answer.body.pulp_href);
   return answer.body;
 }
 
@@ -217,11 +207,11 @@ describe('a guarded distribution', () => {
   before(async () => {
     base = unique('guarded');
     const repository = (await server.request('POST', REPOSITORIES, { name: base })).body.pulp_href;
-    made.push(repository);
+    server.made.push(repository);
     const task = await server.finished(await server.request('POST', DISTRIBUTIONS, { name: base, base_path: base, repository }));
     assert.equal(task.state, 'completed', JSON.stringify(task.error));
     [distribution] = task.created_resources;
-    made.push(distribution);
+    server.made.push(distribution);
   });
 
   async function guardWith(href: string | null): Promise<void> {

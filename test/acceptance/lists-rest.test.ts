@@ -21,6 +21,7 @@ let distribution: string;
 before(async () => {
   server = await openServer();
   remote = (await server.request('POST', REMOTES, { name: prefix, url: 'http://127.0.0.1:9', upstream_name: 'x' })).body;
+  server.made.push(remote.pulp_href);
   const labels = [{ env: 'prod', owner: 'Alice, Bob' }, { env: 'dev' }, { env: null, 'two words': 'x' }, {}];
   for (const [index, name] of names.entries()) {
     const body = {
@@ -32,20 +33,15 @@ before(async () => {
     const answer = await server.request('POST', REPOSITORIES, body);
     assert.equal(answer.status, 201, JSON.stringify(answer.body));
     hrefs.push(answer.body.pulp_href);
+    server.made.push(answer.body.pulp_href);
   }
   const made = await server.finished(
     await server.request('POST', DISTRIBUTIONS, { name: prefix, base_path: `${prefix}/all`, repository: hrefs[0] }),
   );
   distribution = made.created_resources[0];
+  server.made.push(distribution);
 });
-after(async () => {
-  for (const href of [distribution, ...hrefs, remote?.pulp_href]) {
-    const deleted = href && (await server.request('DELETE', href));
-    // Pulp removes a repository with its last distribution.
-    if (deleted?.status === 202) await server.finished(deleted);
-  }
-  await server?.stop();
-});
+after(() => server?.stop());
 
 const query = (parameters: Readonly<Record<string, string>>): string => `?${new URLSearchParams(parameters)}`;
 const list = (path: string, parameters: Readonly<Record<string, string>>) =>

@@ -156,6 +156,18 @@ describe('a container distribution', () => {
       assert.equal((await as(name)('GET', path)).status, 200, path);
     assert.equal((await as(name)('PATCH', repository, { description: 'x' })).status, 403);
   });
+
+  it('that is private opens its repository to the collaborators of its namespace, and to its consumers for reading', async () => {
+    const { repository, namespace } = await newDistribution(true);
+    const [collaborator, consumer] = [(await newUser()).name, (await newUser()).name];
+    for (const name of [collaborator, consumer]) assert.equal((await as(name)('GET', repository)).status, 404);
+    await give(namespace, 'container.containernamespace_collaborator', { users: [collaborator] });
+    await give(namespace, 'container.containernamespace_consumer', { users: [consumer] });
+    for (const name of [collaborator, consumer]) assert.equal((await as(name)('GET', repository)).status, 200);
+    assert.equal((await as(consumer)('PATCH', repository, { description: 'x' })).status, 403);
+    const changed = await as(collaborator)('PATCH', repository, { description: 'x' });
+    assert.ok([200, 202].includes(changed.status), JSON.stringify(changed.body));
+  });
 });
 
 describe('a sync', () => {

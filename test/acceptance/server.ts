@@ -25,6 +25,9 @@ export interface Server {
   request(method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<Answer>;
   /** Follows an answer's task to its end. */
   finished(answer: Answer): Promise<Body>;
+  /** Hrefs of what the tests have made on a server that may live on, in the order in which they have. */
+  readonly made: string[];
+  /** Removes what was made, the last first, and stops a server of our own. */
   stop(): Promise<void>;
 }
 
@@ -99,18 +102,22 @@ export async function openServer(): Promise<Server> {
     const json = response.headers.get('content-type')?.includes('json') && answer !== '';
     return { status: response.status, headers: response.headers, body: json ? JSON.parse(answer) : answer };
   };
-  return {
-    url,
-    request,
-    async finished(answer) {
-      for (const end = Date.now() + TASK_MS; ; await delay(50)) {
-        const { body } = await request('GET', answer.body.task);
-        if (FINAL.includes(body.state)) return body;
-        if (Date.now() > end) throw new Error(`the task did not end: ${JSON.stringify(body)}`);
-      }
-    },
-    stop,
+  const finished: Server['finished'] = async (answer) => {
+    for (const end = Date.now() + TASK_MS; ; await delay(50)) {
+      const { body } = await request('GET', answer.body.task);
+      if (FINAL.includes(body.state)) return body;
+      if (Date.now() > end) throw new Error(`the task did not end: ${JSON.stringify(body)}`);
+    }
   };
+  const made: string[] = [];
+  const removeMade = async (): Promise<void> => {
+    for (const href of made.reverse()) {
+      const answer = await request('DELETE', href);
+      // 404 where a test, or the removal of another one, has taken it away.
+      if (answer.status === 202) await finished(answer);
+    }
+  };
+  return { url, request, finished, made, stop: () => removeMade().finally(stop) };
 }
 
 /** Uploads a text, or bytes, as an artifact, with further fields. */

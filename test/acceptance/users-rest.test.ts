@@ -9,14 +9,10 @@ const LOGIN = `${API}login/`;
 const PASSWORD = 'Zebra-9981';
 
 let server: Server;
-const made: string[] = [];
 before(async () => {
   server = await openServer();
 });
-after(async () => {
-  for (const href of made) await server.request('DELETE', href);
-  await server?.stop();
-});
+after(() => server?.stop());
 
 const basic = (username: string, password = PASSWORD) => ({
   authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`,
@@ -26,7 +22,7 @@ const nobody = { authorization: '' };
 async function create(path: string, body: object): Promise<Body> {
   const answer = await server.request('POST', path, body);
   assert.equal(answer.status, 201, JSON.stringify(answer.body));
-  made.push(answer.body.pulp_href);
+  server.made.push(answer.body.pulp_href);
   return answer.body;
 }
 const createUser = (more: object = {}) => create(USERS, { username: unique('user'), password: PASSWORD, ...more });
@@ -290,6 +286,14 @@ describe('login', () => {
     assert.equal(ended.status, 204);
     assert.match(ended.headers.getSetCookie()[0] ?? '', /^sessionid="";.*Max-Age=0/i);
     assert.deepEqual(told(await inSession('GET')), [401, { detail: 'Authentication credentials were not provided.' }]);
+  });
+
+  it('lets nobody take the name of another', async () => {
+    const { username } = await createUser();
+    assert.deepEqual(told(await server.request('PATCH', LOGIN, { username })), [
+      400,
+      { username: ['This field must be unique.'] },
+    ]);
   });
 
   it('lets users change their own password, if they know it', async () => {

@@ -15,8 +15,11 @@ import { registerErrorHandler } from '../../src/http/error-handler.ts';
 import { catalogOf } from '../../src/kit/catalog.ts';
 import { hashPassword } from '../../src/lib/password-hash.ts';
 import { secretBox } from '../../src/lib/secret-box.ts';
+import { derivedFields } from '../../src/plugins/container/oci/derived-fields.ts';
+import { parseManifest } from '../../src/plugins/container/oci/manifest.ts';
 import { fastPath, registryRoutes } from '../../src/plugins/container/registry/registry-routes.ts';
 import type { RegistryServices } from '../../src/plugins/container/registry/served-registry.ts';
+import { manifestRow } from '../../src/plugins/container/sync/manifest-row.ts';
 import { plugins } from '../../src/plugins.ts';
 import { filesystemStorage } from '../../src/storage/filesystem.ts';
 import { artifactKey } from '../../src/storage/layout.ts';
@@ -46,6 +49,8 @@ export interface RegistryWorld {
   repository(name: string, remoteId?: string): Promise<string>;
   /** Publishes a version that holds exactly the tags' images and all below them. Answers its id. */
   publish(repositoryId: string, tags: Readonly<Record<string, ImageContent>>, options?: PublishOptions): Promise<string>;
+  /** Adds an image to what was pushed to the repository and is in no version yet. */
+  pend(repositoryId: string, image: ImageContent): Promise<void>;
   distribution(basePath: string, serves: Serves): Promise<string>;
   remote(url: string, upstreamName: string, policy?: string): Promise<string>;
   /** Runs a statement and the notification that goes with it in one transaction, and waits until it is seen, as the REST API does. */
@@ -122,6 +127,7 @@ export async function startRegistryWorld(env: Record<string, string> = {}): Prom
     join: () => open(openDatabase(database.url, { max: 4, log })),
     repository: (name, remoteId) => rows.repository(name, remoteId),
     publish: (repositoryId, tags, options) => rows.publish(repositoryId, tags, options),
+    pend: (repositoryId, image) => rows.pend(repositoryId, image),
     distribution: (basePath, serves) => rows.distribution(basePath, serves),
     remote: (url, upstreamName, policy) => rows.remote(url, upstreamName, policy),
     change: (channel, id, statement) => rows.change(channel, id, statement),
@@ -213,6 +219,14 @@ class ContentRows {
     return this.#version(repositoryId, held);
   }
 
+  async pend(repositoryId: string, image: ImageContent): Promise<void> {
+    const held: string[] = [];
+    await this.#manifest(image, held, {});
+    await this.#services.db.execute(sql`
+      insert into container_pending_content (repository_id, content_id)
+      select distinct ${repositoryId}::uuid, t.id from unnest(${held}::uuid[]) as t(id)`);
+  }
+
   async #version(repositoryId: string, held: readonly string[]): Promise<string> {
     const id = v7();
     await this.#services.db.transaction(async (tx) => {
@@ -248,20 +262,29 @@ class ContentRows {
   }
 
   async #manifest(image: ImageContent, held: string[], options: PublishOptions): Promise<string> {
-    for (const child of image.children) await this.#manifest(child, held, options);
+    const children: string[] = [];
+    for (const child of image.children) children.push(await this.#manifest(child, held, options));
     for (const [index, blob] of image.blobs.entries()) {
       // The first is the configuration, which is always stored.
       held.push(await this.#blob(blob, index === 0 ? undefined : options.onDemandFrom));
     }
-    const parsed = JSON.parse(image.bytes.toString('utf8')) as { schemaVersion: number; subject?: { digest: string } };
+    const manifest = parseManifest(image.bytes, { contentType: image.mediaType });
+    const { schema_version, artifact_type, annotations, subject } = manifestRow(
+      { kind: 'manifest', manifest, derived: derivedFields(manifest) },
+      () => image.digest,
+    );
     const id = await this.#content(
       'container.manifest',
       sql`select id from container_manifest where digest = ${image.digest}`,
       (id) => sql`
-        insert into container_manifest (id, domain_id, digest, schema_version, media_type, data, subject)
-        values (${id}::uuid, ${this.#domainId}::uuid, ${image.digest}, ${parsed.schemaVersion}, ${image.mediaType}, ${image.bytes},
-          ${parsed.subject?.digest ?? null})`,
+        insert into container_manifest (id, domain_id, digest, schema_version, media_type, data, subject, artifact_type, annotations)
+        values (${id}::uuid, ${this.#domainId}::uuid, ${image.digest}, ${schema_version}, ${image.mediaType}, ${image.bytes},
+          ${subject}, ${artifact_type}, ${annotations}::jsonb)`,
     );
+    for (const child of children) {
+      await this.#services.db.execute(sql`
+        insert into container_manifest_list_item (list_id, manifest_id) values (${id}::uuid, ${child}::uuid) on conflict do nothing`);
+    }
     held.push(id);
     return id;
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type ImageContent, imageOf, indexOf } from '../../src/demo/image.ts';
 import { layerOf } from '../../src/demo/layer.ts';
-import { artifactOf, companionTag, referrersIndexOf, schema1Of, sigstoreBundleOf } from '../support/images.ts';
+import { schema1Of } from '../support/images.ts';
 import { ADMIN, basicHeader, type RegistryWorld, startRegistryWorld } from './registry-world.ts';
 
 const IMAGE = imageOf({ layers: [layerOf({ 'etc/motd': 'one' })] });
@@ -304,18 +304,6 @@ describe('manifests', () => {
     );
     assert.equal((await get('/v2/ns/app/nonsense/x', { headers })).status, 404);
   });
-
-  it('refuses writes before it reads a body', async () => {
-    const headers = await bearer('repository:ns/app:pull,push', ADMIN);
-    for (const method of ['PUT', 'POST', 'PATCH', 'DELETE']) {
-      const response = await get('/v2/ns/app/manifests/new', {
-        method,
-        headers,
-        ...(method === 'DELETE' ? {} : { body: 'x'.repeat(100) }),
-      });
-      await assertError(response, 405, 'UNSUPPORTED');
-    }
-  });
 });
 
 describe('blobs', () => {
@@ -361,30 +349,5 @@ describe('blobs', () => {
       digest: UNKNOWN_DIGEST,
     });
     assert.equal((await get(`/v2/ns/app/blobs/${encodeURIComponent(layer.digest)}`, { headers })).status, 200);
-  });
-});
-
-describe('referrers', () => {
-  it('lists what names the subject, and what the fallback tag lists', async () => {
-    const bundle = sigstoreBundleOf(IMAGE);
-    const sbom = artifactOf({ artifactType: 'text/spdx+json' });
-    const repository = await world.repository('referred');
-    const fallback = referrersIndexOf([{ content: sbom, artifactType: 'text/spdx+json' }]);
-    await world.publish(repository, { app: IMAGE, bundle, sbom, [companionTag(IMAGE.digest, '')]: fallback });
-    await world.distribution('ns/referred', { repository_id: repository });
-    const headers = await bearer('repository:ns/referred:pull');
-    const list = async (path: string) => {
-      const response = await get(`/v2/ns/referred/referrers/${path}`, { headers });
-      assert.equal(response.status, 200);
-      assert.equal(response.headers.get('content-type'), 'application/vnd.oci.image.index.v1+json');
-      return (await response.json()) as { manifests: { digest: string }[] };
-    };
-    const digests = ({ manifests }: { manifests: { digest: string }[] }) => manifests.map(({ digest }) => digest).sort();
-    assert.deepEqual(digests(await list(IMAGE.digest)), [bundle.digest, sbom.digest].sort());
-    assert.deepEqual(digests(await list(`${IMAGE.digest}?artifactType=text/spdx%2Bjson`)), [sbom.digest]);
-    assert.deepEqual(digests(await list(UNKNOWN_DIGEST)), []);
-    await assertError(await get('/v2/ns/referred/referrers/sha256:x', { headers }), 400, 'DIGEST_INVALID', {
-      digest: 'sha256:x',
-    });
   });
 });

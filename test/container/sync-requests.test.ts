@@ -38,6 +38,7 @@ describe('what a sync asks the upstream for', () => {
       'GET blob': 4,
       'GET manifest': 2,
       'GET ping': 1,
+      'GET referrers': 1,
       'GET tags': 1,
       'HEAD manifest': 1,
     });
@@ -55,7 +56,13 @@ describe('what a sync asks the upstream for', () => {
     const task = await rig.sync(await rig.repository(), remote);
     assert.deepEqual(change(task, 'added'), { blob: 6, manifest: 3, tag: 3 });
     assert.ok(reports(task).includes('sync.processing.manifest completed 3/3'));
-    assert.deepEqual(upstream.requests.counts(), { 'GET manifest': 1, 'GET ping': 1, 'GET tags': 1, 'HEAD manifest': 2 });
+    assert.deepEqual(upstream.requests.counts(), {
+      'GET manifest': 1,
+      'GET ping': 1,
+      'GET referrers': 1,
+      'GET tags': 1,
+      'HEAD manifest': 2,
+    });
   });
 
   it('is no HEAD where another upstream has other images under the same names', async () => {
@@ -69,7 +76,13 @@ describe('what a sync asks the upstream for', () => {
     const remote = await rig.remote({ url: upstream.url, upstream_name: 'second-owner' });
     const task = await rig.sync(await rig.repository(), remote);
     assert.deepEqual(change(task, 'added'), { blob: 6, manifest: 3, tag: 3 });
-    assert.deepEqual(upstream.requests.counts(), { 'GET blob': 6, 'GET manifest': 3, 'GET ping': 1, 'GET tags': 1 });
+    assert.deepEqual(upstream.requests.counts(), {
+      'GET blob': 6,
+      'GET manifest': 3,
+      'GET ping': 1,
+      'GET referrers': 1,
+      'GET tags': 1,
+    });
   });
 
   it('goes on without the tag that was to decide, where that is not there', async () => {

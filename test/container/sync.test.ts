@@ -53,7 +53,13 @@ describe('a sync', () => {
       'sync.downloading.tag_list completed 1/1',
       'sync.processing.manifest completed 2/2',
     ]);
-    assert.deepEqual(upstream.requests.counts(), { 'GET blob': 5, 'GET manifest': 2, 'GET ping': 1, 'GET tags': 1 });
+    assert.deepEqual(upstream.requests.counts(), {
+      'GET blob': 5,
+      'GET manifest': 2,
+      'GET ping': 1,
+      'GET referrers': 1,
+      'GET tags': 1,
+    });
 
     upstream.requests.reset();
     const again = await rig.sync(repository, remote);
@@ -83,7 +89,7 @@ describe('a sync', () => {
     const task = await rig.sync(second, remote);
     assert.equal(change(task, 'added').tag, 4);
     assert.equal(change(task, 'added').manifest, 6);
-    assert.deepEqual(upstream.requests.counts(), { 'GET ping': 1, 'GET tags': 1, 'HEAD manifest': 4 });
+    assert.deepEqual(upstream.requests.counts(), { 'GET ping': 1, 'GET referrers': 1, 'GET tags': 1, 'HEAD manifest': 4 });
     const [sources] = await column<number>(sql`select count(*) as value from remote_content where remote_id = ${remote}::uuid`);
     assert.equal(sources, change(task, 'added').blob);
   });

@@ -8,6 +8,7 @@ import {
   choice,
   datetime,
   decimal,
+  dictionary,
   headerList,
   integer,
   isDateTime,
@@ -166,6 +167,23 @@ const cases: readonly Case[] = [
       [['a', ''], { '1': BLANK }],
       [['a', null], { '1': NULL }],
       [[true, 'toolong'], { '0': NOT_TEXT, '1': ['Ensure this field has no more than 5 characters.'] }],
+    ],
+  },
+  {
+    what: 'a dictionary',
+    wire: dictionary(),
+    taken: [
+      [{}, {}],
+      [
+        { a: null, b: [1, { c: true }] },
+        { a: null, b: [1, { c: true }] },
+      ],
+    ],
+    refused: [
+      [null, NULL],
+      ['x', ['Expected a dictionary of items but got type "str".']],
+      [1, ['Expected a dictionary of items but got type "int".']],
+      [[], ['Expected a dictionary of items but got type "list".']],
     ],
   },
   {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { mapConcurrent } from '../../src/lib/concurrent-map.ts';
+import { forEachConcurrent, mapConcurrent } from '../../src/lib/concurrent-map.ts';
 
 const turn = () => new Promise(setImmediate);
 const turns = async (count: number) => {
@@ -133,4 +133,16 @@ test('begins nothing when it was aborted before', async () => {
   });
   await assert.rejects(collect(results), /canceled/);
   assert.equal(source.asked, 0);
+});
+
+test('works on each item where nobody wants results, and ends with the last run, or with the first error', async () => {
+  const done: number[] = [];
+  const run = async (item: number) => {
+    await turns(10 - item);
+    if (item === 9) throw new Error('bad item');
+    done.push(item);
+  };
+  await forEachConcurrent([1, 2, 3], run, { limit: 2 });
+  assert.deepEqual(done.toSorted(), [1, 2, 3]);
+  await assert.rejects(forEachConcurrent([9], run, { limit: 2 }), /bad item/);
 });

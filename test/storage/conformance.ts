@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { artifactKey } from '../../src/storage/layout.ts';
@@ -45,6 +45,7 @@ export function testConformance(name: string, open: () => Promise<TestedStorage>
     testSmallFiles(current);
     testKeys(current);
     testAside(current);
+    testMoves(current);
 
     test('capacity, where it is known, adds up', async () => {
       const capacity = await storage.capacity();
@@ -52,6 +53,32 @@ export function testConformance(name: string, open: () => Promise<TestedStorage>
       assert.ok(capacity.total > 0 && capacity.free > 0 && capacity.used > 0);
       assert.ok(capacity.used + capacity.free <= capacity.total);
     });
+  });
+}
+
+function testMoves(storage: () => Storage): void {
+  const partKey = (): string => `push/ab/${randomUUID()}`;
+  test('a file that is moved has its other key only', async () => {
+    const body = randomBytes(200_000);
+    const key = await put(storage(), body, partKey());
+    await storage().move(key, keyOf(body));
+    assert.deepEqual(await bytesOf(await storage().read(keyOf(body))), body);
+    assert.equal(await storage().size(key), undefined);
+  });
+
+  test('a file that is moved to where its bytes are already goes', async () => {
+    const body = randomBytes(200_000);
+    await put(storage(), body);
+    const key = await put(storage(), body, partKey());
+    await storage().move(key, keyOf(body));
+    assert.deepEqual(await bytesOf(await storage().read(keyOf(body))), body);
+    assert.equal(await storage().size(key), undefined);
+  });
+
+  test('an absent file cannot be moved', async () => {
+    const target = keyOf(randomBytes(10));
+    await assert.rejects(storage().move(partKey(), target));
+    assert.equal(await storage().size(target), undefined);
   });
 }
 

@@ -1,4 +1,4 @@
-import type { ImageContent } from '../../src/demo/image.ts';
+import type { Descriptor, ImageContent } from '../../src/demo/image.ts';
 import type { BlobContent } from '../../src/demo/layer.ts';
 
 /** A manifest as it is served: the digest is what the registry claims, which a test may make a lie. */
@@ -23,6 +23,8 @@ interface Repository {
   readonly tags: Set<string>;
   readonly blobs: Map<string, BlobContent>;
   readonly extensionSignatures: Map<string, ExtensionSignature[]>;
+  /** By the digest that they refer to. */
+  readonly referrers: Map<string, Descriptor[]>;
   sortedTags: string[] | null;
 }
 
@@ -43,6 +45,7 @@ export class UpstreamContent {
   /** Adds a manifest alone. `digest` is taken as given, even if the bytes have another one. */
   putManifest(repository: string, manifest: ServedManifest, tag?: string): void {
     const target = this.#of(repository);
+    if (!target.manifests.has(manifest.digest)) noteReferrer(target, manifest);
     target.manifests.set(manifest.digest, manifest);
     if (tag === undefined) return;
     target.manifests.set(tag, manifest);
@@ -106,6 +109,12 @@ export class UpstreamContent {
     return this.#repositories.get(repository)?.manifests.get(reference);
   }
 
+  /** Descriptors of the manifests whose `subject` is the digest. */
+  referrers(repository: string, digest: string): readonly Descriptor[] {
+    const target = this.#repositories.get(repository);
+    return (target?.referrers.get(digest) ?? []).filter((descriptor) => target?.manifests.has(descriptor.digest));
+  }
+
   blob(repository: string, digest: string): BlobContent | undefined {
     return this.#repositories.get(repository)?.blobs.get(digest);
   }
@@ -122,9 +131,24 @@ export class UpstreamContent {
   #of(repository: string): Repository {
     let found = this.#repositories.get(repository);
     if (found === undefined) {
-      found = { manifests: new Map(), tags: new Set(), blobs: new Map(), extensionSignatures: new Map(), sortedTags: null };
+      found = {
+        manifests: new Map(),
+        tags: new Set(),
+        blobs: new Map(),
+        extensionSignatures: new Map(),
+        referrers: new Map(),
+        sortedTags: null,
+      };
       this.#repositories.set(repository, found);
     }
     return found;
   }
+}
+
+function noteReferrer({ referrers }: Repository, { bytes, mediaType, digest }: ServedManifest): void {
+  if (!bytes.includes('"subject"')) return;
+  const { subject, artifactType } = JSON.parse(bytes.toString('utf8')) as { subject?: Descriptor; artifactType?: string };
+  if (subject === undefined) return;
+  const descriptor = { mediaType, digest, size: bytes.length, ...(artifactType === undefined ? {} : { artifactType }) };
+  referrers.set(subject.digest, [...(referrers.get(subject.digest) ?? []), descriptor]);
 }

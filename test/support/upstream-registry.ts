@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type RequestListener, type Server, 
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ImageContent } from '../../src/demo/image.ts';
+import { type ImageContent, MEDIA_TYPES } from '../../src/demo/image.ts';
 import { type AuthOptions, answerToken, challenge } from './upstream-auth.ts';
 import { sendReply } from './upstream-body.ts';
 import { UpstreamContent } from './upstream-content.ts';
@@ -27,6 +27,10 @@ export interface UpstreamOptions {
   absoluteLinks?: boolean;
   /** Offers the signature API extension. */
   signatureExtension?: boolean;
+  /** Has the Referrers API. */
+  referrers?: boolean;
+  /** Most entries in a page of referrers; all of them by default. */
+  referrersPageSize?: number;
   /** Leaves Docker-Content-Digest out of manifest answers. */
   withoutDigestHeader?: boolean;
   /** Answers Range requests on blobs; true by default. */
@@ -188,6 +192,7 @@ class UpstreamRegistry implements Upstream {
     if (target.kind === 'manifest') return this.#manifest(target);
     if (target.kind === 'blob') return this.#blob(target);
     if (target.kind === 'signature') return this.#signature(target);
+    if (target.kind === 'referrers' && this.#options.referrers) return this.#referrers(target, query);
     return error(404, 'UNSUPPORTED', target.url);
   }
 
@@ -217,6 +222,17 @@ class UpstreamRegistry implements Upstream {
     };
     if (!this.#options.withoutDigestHeader) headers['docker-content-digest'] = manifest.digest;
     return { status: 200, headers, body: bodyOf(manifest.bytes) };
+  }
+
+  #referrers({ repository, reference }: LoggedRequest, query: URLSearchParams): Reply {
+    const all = this.content.referrers(repository, reference);
+    const from = Number(query.get('from') ?? 0);
+    const end = from + (this.#options.referrersPageSize ?? all.length);
+    const headers: Record<string, string> = { 'content-type': MEDIA_TYPES.oci.index };
+    if (end < all.length) {
+      headers.link = `<${this.#options.pathPrefix ?? ''}/v2/${repository}/referrers/${reference}?from=${end}>; rel="next"`;
+    }
+    return json({ schemaVersion: 2, mediaType: MEDIA_TYPES.oci.index, manifests: all.slice(from, end) }, headers);
   }
 
   #blob({ repository, reference }: LoggedRequest): Reply {

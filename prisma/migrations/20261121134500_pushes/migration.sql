@@ -41,13 +41,13 @@ CREATE INDEX "container_upload_user_id_idx" ON "container_upload"("user_id");
 CREATE INDEX "container_upload_pulp_last_updated_idx" ON "container_upload"("pulp_last_updated");
 
 -- AddForeignKey
-ALTER TABLE "container_pending_content" ADD CONSTRAINT "container_pending_content_repository_id_fkey" FOREIGN KEY ("repository_id") REFERENCES "container_repository"("id") ON DELETE CASCADE ON UPDATE CASCADE;
+ALTER TABLE "container_pending_content" ADD CONSTRAINT "container_pending_content_repository_id_fkey" FOREIGN KEY ("repository_id") REFERENCES "repository"("id") ON DELETE CASCADE ON UPDATE CASCADE;
 
 -- AddForeignKey
 ALTER TABLE "container_pending_content" ADD CONSTRAINT "container_pending_content_content_id_fkey" FOREIGN KEY ("content_id") REFERENCES "content"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
 -- AddForeignKey
-ALTER TABLE "container_upload" ADD CONSTRAINT "container_upload_repository_id_fkey" FOREIGN KEY ("repository_id") REFERENCES "container_repository"("id") ON DELETE CASCADE ON UPDATE CASCADE;
+ALTER TABLE "container_upload" ADD CONSTRAINT "container_upload_repository_id_fkey" FOREIGN KEY ("repository_id") REFERENCES "repository"("id") ON DELETE CASCADE ON UPDATE CASCADE;
 
 -- AddForeignKey
 ALTER TABLE "container_upload" ADD CONSTRAINT "container_upload_user_id_fkey" FOREIGN KEY ("user_id") REFERENCES "app_user"("id") ON DELETE CASCADE ON UPDATE CASCADE;

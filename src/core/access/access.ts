@@ -7,10 +7,8 @@ import { NotAuthenticatedError, NotFoundError, PermissionDeniedError } from '../
 import { prnType } from '../../kit/names.ts';
 import type { Access, AccessServices, Asked, Condition, ObjectName, Scope } from '../../kit/policy.ts';
 import { idOf, isIdOf } from '../../kit/references.ts';
-import { coreConditions } from './conditions.ts';
 import { HeldPermissions, heldOn } from './held-permissions.ts';
 import { Policies } from './policies.ts';
-import { scopeQueryset, scopeVersions } from './scopes.ts';
 import { decide, evaluate } from './statements.ts';
 
 /** The creation hook that every policy uses. */
@@ -33,24 +31,12 @@ class PolicyAccess implements OpenAccess {
   readonly #services: AccessServices;
   readonly #policies: Policies;
   readonly #conditions: ReadonlyMap<string, Condition>;
-  readonly #scopes: ReadonlyMap<string, Scope>;
   readonly #held = new WeakMap<Caller, HeldPermissions>();
 
   constructor(services: AccessServices, policies: Policies) {
     this.#services = services;
     this.#policies = policies;
-    const { plugins } = services.catalog;
-    this.#conditions = new Map([
-      ...Object.entries(coreConditions),
-      ...plugins.flatMap((plugin) => Object.entries(plugin.conditions ?? {})),
-    ]);
-    this.#scopes = new Map([
-      ['core/scope_queryset', scopeQueryset(() => this)],
-      ['core/scope_repository_versions', scopeVersions(() => this)],
-      ...plugins.flatMap((plugin) =>
-        Object.entries(plugin.scopes ?? {}).map(([name, scope]): [string, Scope] => [`${plugin.component}/${name}`, scope]),
-      ),
-    ]);
+    this.#conditions = new Map(services.catalog.plugins.flatMap((plugin) => Object.entries(plugin.conditions ?? {})));
   }
 
   hasCondition(name: string): boolean {
@@ -58,7 +44,13 @@ class PolicyAccess implements OpenAccess {
   }
 
   scopeOf(resource: Resource, name: string): Scope | undefined {
-    return this.#scopes.get(`${resource.plugin}/${name}`) ?? this.#scopes.get(`core/${name}`);
+    const { plugins } = this.#services.catalog;
+    const declaredBy = (component: string) => plugins.find((plugin) => plugin.component === component)?.scopes;
+    // The name may come from outside: what every object inherits is no scope.
+    const scopes = [resource.scopes, declaredBy(resource.plugin), declaredBy('core')].find(
+      (declared) => declared && Object.hasOwn(declared, name),
+    );
+    return scopes?.[name];
   }
 
   close(): Promise<void> {
@@ -99,7 +91,6 @@ class PolicyAccess implements OpenAccess {
     const { caller } = asked;
     const input = {
       ...asked,
-      services: asked.services,
       resource,
       action,
       ...(row ? { row } : {}),
@@ -119,7 +110,7 @@ class PolicyAccess implements OpenAccess {
     );
   }
 
-  async scope(caller: Caller, resource: Resource) {
+  async scope(caller: Caller, resource: Resource): Promise<Sql | undefined> {
     if (caller.is_superuser) return undefined;
     const policy = await this.#policies.of(resource);
     const named = policy?.queryset_scoping;
@@ -134,6 +125,7 @@ class PolicyAccess implements OpenAccess {
       parameters: named?.parameters ?? {},
       holds: (permission) => this.holds(caller, permission),
       heldOn: (permission, type) => heldOn(caller.id, permission, type),
+      sees: (other) => this.scope(caller, other),
     });
   }
 

@@ -6,7 +6,7 @@ import { resourceKey } from '../../kit/names.ts';
 import { lockedRoles } from '../../kit/permissions.ts';
 
 /** Names of the policies that the API shows, one for each resource that declares one. */
-export const policyNames = (catalog: Catalog): string[] =>
+const policyNames = (catalog: Catalog): string[] =>
   catalog.resources.filter((resource) => resource.policy !== undefined).map(resourceKey);
 
 /**

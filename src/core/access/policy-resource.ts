@@ -10,7 +10,7 @@ import type { Policy, Statement } from '../../kit/policy.ts';
 import { visibleRow } from '../../kit/references.ts';
 import { baseFields, serialize } from '../../kit/serialize.ts';
 import type { Services } from '../../kit/services.ts';
-import { described, type Wire } from '../../kit/wire.ts';
+import { described, dictionary, list } from '../../kit/wire.ts';
 import { ROLES_FOR_CREATOR } from './access.ts';
 import { ConditionSyntaxError, conditionNames } from './condition-expression.ts';
 import { POLICY_CHANNEL } from './policies.ts';
@@ -34,13 +34,6 @@ const statement = z.looseObject({
   condition_expression: words.optional(),
 });
 const namedFunction = z.looseObject({ function: z.string(), parameters: z.record(z.string(), z.unknown()).nullish() });
-const objects = (json: object): Wire<unknown> => ({
-  schema: z.array(z.record(z.string(), z.unknown(), 'Expected a dictionary of items.'), { error: 'Expected a list of items.' }),
-  json: { type: 'array', items: json },
-  nullable: false,
-  structure: 'list',
-});
-const OBJECT = { type: 'object' };
 
 /** Throws ValidationError for statements that could not be evaluated: better here than at every request that they are about. */
 function checkStatements(value: unknown, { services }: ApiRequest): readonly Statement[] {
@@ -85,7 +78,7 @@ async function checkHooks(name: string, value: unknown, { services }: ApiRequest
 }
 
 const hooksField = (name: string, description: string): Field => ({
-  wire: objects(OBJECT),
+  wire: list(dictionary()),
   description,
   value: (row, services) => row.creation_hooks ?? declared(row, services).policy.creation_hooks ?? null,
   resolve: async (value, { request }) => ({ creation_hooks: await checkHooks(name, value, request) }),
@@ -96,7 +89,7 @@ const fields: Fields = {
   permissions_assignment: hooksField('permissions_assignment', 'The same as creation_hooks, by its old name.'),
   creation_hooks: hooksField('creation_hooks', 'What happens to a new object: its creator gets roles on it.'),
   statements: {
-    wire: objects(OBJECT),
+    wire: list(dictionary()),
     required: true,
     description: 'Rules: who may take which action, under which conditions.',
     value: (row, services) => row.statements ?? declared(row, services).policy.statements,
@@ -115,12 +108,7 @@ const fields: Fields = {
     lookups: ['exact'],
   },
   queryset_scoping: {
-    wire: {
-      schema: z.record(z.string(), z.unknown(), 'Expected a dictionary of items.'),
-      json: OBJECT,
-      nullable: false,
-      structure: 'object',
-    },
+    wire: dictionary(),
     description: 'Which rows a caller sees at all; empty: every row.',
     value: (row, services) => row.queryset_scoping ?? declared(row, services).policy.queryset_scoping ?? null,
     resolve: (value, { request, row }) => {

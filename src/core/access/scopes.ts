@@ -1,7 +1,7 @@
 import { join, raw, type Sql, sql } from '../../db/sql.ts';
 import type { Resource } from '../../kit/define-resource.ts';
 import { permissionOf, prnType } from '../../kit/names.ts';
-import type { Access, Scope, ScopeInput } from '../../kit/policy.ts';
+import type { Scope, ScopeInput } from '../../kit/policy.ts';
 
 const isOfType = (resource: Resource, other: Resource): boolean =>
   other !== resource && other.kind === resource.kind && other.endpoint !== '' && !other.nested;
@@ -18,19 +18,15 @@ const hasHidden = ({ services, resource }: ScopeInput): boolean =>
 const pulpType = (resource: Resource): string =>
   resource.pulpType ?? resource.contentType ?? `${resource.plugin}.${resource.endpoint}`;
 
-/** Groups with a task that the caller sees, and that no other task started. */
-const groupsOf = (tasks: Sql | undefined): Sql | undefined =>
-  tasks && sql`m.id in (select m.task_group_id from task m where m.parent_task_id is null and ${tasks})`;
-
 /**
  * Rows that the caller sees in the lists of the single types. A select of ids, which leads to the rows where they are few: of alternatives the
  * database would try each row of everybody's.
  */
-async function scopeOfTypes(input: ScopeInput, scopeOf: (kind: Resource) => Promise<Sql | undefined>): Promise<Sql | undefined> {
+async function ofTypes(input: ScopeInput): Promise<Sql | undefined> {
   const whole: string[] = [];
   const parts = new Map<string, { readonly scope: Sql; readonly types: string[] }>();
   for (const kind of kindsOf(input)) {
-    const scope = await scopeOf(kind);
+    const scope = await input.sees(kind);
     if (!scope) whole.push(pulpType(kind));
     else {
       // Types of the same scope are looked for at once.
@@ -50,24 +46,22 @@ async function scopeOfTypes(input: ScopeInput, scopeOf: (kind: Resource) => Prom
   return whole.length === 0 ? visible : sql`(m.pulp_type = any(${whole}) or ${visible})`;
 }
 
-/**
- * Rows on which the caller holds the view permission; groups by their tasks; in a list of all types, the rows that he sees in the lists of the single
- * ones.
- */
-export const scopeQueryset =
-  (access: () => Access): Scope =>
-  async (input) => {
-    const { resource, caller, services } = input;
-    if (resource.kind === 'task-groups') return groupsOf(await access().scope(caller, services.catalog.resource('tasks')));
-    if (resource.endpoint !== '' || kindsOf(input).length === 0)
-      return access().whereHolds(caller, permissionOf(resource, 'view'), prnType(resource));
-    return scopeOfTypes(input, (kind) => access().scope(caller, kind));
-  };
+/** Rows on which the caller holds the view permission; in a list of all types, those he sees in the lists of the single ones. */
+const held: Scope = async (input) => {
+  const { resource, holds, heldOn } = input;
+  if (resource.endpoint === '' && kindsOf(input).length > 0) return ofTypes(input);
+  const permission = permissionOf(resource, 'view');
+  return (await holds(permission)) ? undefined : sql`m.id in (${heldOn(permission, prnType(resource))})`;
+};
 
 /** Versions of the repositories that the caller sees. */
-export const scopeVersions =
-  (access: () => Access): Scope =>
-  async ({ services, caller }) => {
-    const repositories = await access().scope(caller, services.catalog.resource('repositories'));
-    return repositories && sql`m.repository_id in (select m.id from repository m where ${repositories})`;
-  };
+const versions: Scope = async ({ services, sees }) => {
+  const repositories = await sees(services.catalog.resource('repositories'));
+  return repositories && sql`m.repository_id in (select m.id from repository m where ${repositories})`;
+};
+
+/** The scopes that policies of all plugins can name. */
+export const coreScopes: Readonly<Record<string, Scope>> = {
+  scope_queryset: held,
+  scope_repository_versions: versions,
+};

@@ -2,7 +2,7 @@ import { sql } from '../../db/sql.ts';
 import { defineResource, type Field } from '../../kit/define-resource.ts';
 import { type Lookup, NUMBER_LOOKUPS, TIME_LOOKUPS } from '../../kit/filters.ts';
 import { allow, mayAnywhere } from '../../kit/policy.ts';
-import { baseFields } from '../../kit/serialize.ts';
+import { nameFields, timeFields } from '../../kit/serialize.ts';
 import { described } from '../../kit/wire.ts';
 
 const place = { kind: 'audit-log', plugin: 'core', endpoint: '', model: 'AuditEntry' } as const;
@@ -14,7 +14,6 @@ const said = (description: string, lookups: readonly Lookup[] = ['exact', 'in'],
   description,
   lookups,
 });
-const { pulp_href, prn, pulp_created } = baseFields(place);
 
 /** What somebody has done, or tried to: read only, and for administrators and those who hold `core.audit_viewer`. */
 export const auditEntry = defineResource({
@@ -22,9 +21,8 @@ export const auditEntry = defineResource({
   title: ['audit log entry', 'audit log entries'],
   description: 'What somebody has done, or tried to do. Entries cannot be changed, and are removed by the retention alone.',
   fields: {
-    ...(pulp_href ? { pulp_href } : {}),
-    ...(prn ? { prn } : {}),
-    ...(pulp_created ? { pulp_created: { ...pulp_created, lookups: TIME_LOOKUPS } } : {}),
+    ...nameFields(place),
+    pulp_created: { ...timeFields.pulp_created, lookups: TIME_LOOKUPS },
     username: said('The user, or, where nobody was logged in, the name that was claimed.', [
       'exact',
       'iexact',

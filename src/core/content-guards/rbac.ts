@@ -1,5 +1,5 @@
 import { raw, type Sql, sql } from '../../db/sql.ts';
-import { hrefOf, prnOf, userHref } from '../../kit/names.ts';
+import { groupHref, prnOf, userHref } from '../../kit/names.ts';
 import { allow, may, OWNED_AND_VIEWED } from '../../kit/policy.ts';
 import { described } from '../../kit/wire.ts';
 import { defineContentGuard } from './define-content-guard.ts';
@@ -26,7 +26,6 @@ interface Named {
   readonly id: number;
   readonly name: string;
 }
-const GROUPS = { kind: 'groups', plugin: 'core', endpoint: '' };
 
 /** Users or groups with a role of their own, on the guard `m` or on all, that lets them download; a list of `Named`. */
 const downloaders = (table: 'app_user' | 'app_group', name: string, holder: string): Sql => sql`(
@@ -55,7 +54,7 @@ export const rbacGuard = defineContentGuard({
       access: 'read',
       description: 'Groups that have a role on this guard, or on all, which lets their users download.',
       value: ({ groups }) =>
-        (groups as Named[]).map(({ id, name }) => ({ name, pulp_href: hrefOf(GROUPS, id), prn: prnOf('core', 'Group', id), id })),
+        (groups as Named[]).map(({ id, name }) => ({ name, pulp_href: groupHref(id), prn: prnOf('core', 'Group', id), id })),
     },
   },
   columns: sql`, ${downloaders('app_user', 'username', 'user_id')} as users, ${downloaders('app_group', 'name', 'group_id')} as groups`,

@@ -66,6 +66,12 @@ export class ServedDistributions<Own extends object = object> {
     return this.#services.db.upToDate() ? this.#kept.get(basePath) : undefined;
   }
 
+  /** Forgets what is kept under the base path: this process need not wait to be told of its own change. */
+  forget(basePath: string): void {
+    this.#changes += 1;
+    this.#kept.delete(basePath);
+  }
+
   /** The distribution at one of the base paths. Base paths do not overlap, so that of those that begin one path there is one at most. */
   async find(...basePaths: readonly string[]): Promise<(ServedDistribution & Own) | undefined> {
     for (const basePath of basePaths) {

@@ -1,15 +1,14 @@
-import { insertRow, updateRow } from '../../db/rows.ts';
+import { insertNumbered, updateRow } from '../../db/rows.ts';
 import { sql } from '../../db/sql.ts';
 import { defineResource } from '../../kit/define-resource.ts';
 import { NotFoundError } from '../../kit/errors.ts';
 import { numberFilters } from '../../kit/filters.ts';
-import { allow, ownerGets, ROLE_ACTIONS, SCOPED } from '../../kit/policy.ts';
-import { baseFields } from '../../kit/serialize.ts';
+import { allow, OWNED_AND_VIEWED, ownerGets, ROLE_ACTIONS, SCOPED } from '../../kit/policy.ts';
+import { nameFields } from '../../kit/serialize.ts';
 import { described, text } from '../../kit/wire.ts';
 import { roleActions } from '../access/role-actions.ts';
 
 const place = { kind: 'groups', plugin: 'core', endpoint: '', model: 'Group' } as const;
-const { pulp_href, prn } = baseFields(place);
 const MAX_NAME = 150;
 
 /** Users under one name, who share its roles. */
@@ -25,8 +24,7 @@ export const group = defineResource({
       description: 'Name of the group.',
       lookups: ['exact', 'iexact', 'in', 'contains', 'icontains'],
     },
-    ...(pulp_href ? { pulp_href } : {}),
-    ...(prn ? { prn } : {}),
+    ...nameFields(place),
     id: {
       wire: described({ type: 'integer', format: 'int64' }),
       access: 'read',
@@ -51,17 +49,12 @@ export const group = defineResource({
     creation_hooks: ownerGets('core.group_owner'),
     queryset_scoping: SCOPED,
   },
-  roles: { creator: ['add'], owner: ['change', 'delete', 'manage_roles', 'view'], viewer: ['view'] },
+  roles: OWNED_AND_VIEWED,
   actions: roleActions,
   select: sql`m.id::text as id, m.name`,
   from: sql`app_group m`,
   store: {
-    async insert(tx, { columns }) {
-      const [next] = await tx.query<{ id: number }>(sql`select nextval(pg_get_serial_sequence('app_group', 'id'))::int as id`);
-      if (!next) throw new Error('the sequence of group ids gave none');
-      await insertRow(tx, 'app_group', { id: next.id, ...columns });
-      return String(next.id);
-    },
+    insert: async (tx, { columns }) => String(await insertNumbered(tx, 'app_group', columns)),
     async update(tx, id, columns) {
       if (!(await updateRow(tx, 'app_group', Number(id), columns))) throw new NotFoundError('Group');
     },

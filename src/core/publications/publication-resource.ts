@@ -31,7 +31,7 @@ export const publication = defineResource({
   description: 'What was published. Deckle serves versions as they are, so there are none.',
   fields: {
     ...baseFields(place),
-    pulp_created: { ...timeFields.pulp_created, lookups: TIME_LOOKUPS } as NonNullable<typeof timeFields.pulp_created>,
+    pulp_created: { ...timeFields.pulp_created, lookups: TIME_LOOKUPS },
     repository_version: { wire: described(URI), description: 'The version that was published.' },
     repository: { wire: described(URI), description: 'The repository of that version.' },
   },

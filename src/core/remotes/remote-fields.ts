@@ -68,7 +68,7 @@ const proxyUrl: Field = {
 /** The fields of every remote (spec: core, remote fields). `policies`: what the kind allows, the first being the default. */
 export const remoteFields = (policies: readonly string[], aliases: readonly string[] = []): Fields => ({
   ...timeFields,
-  pulp_last_updated: { ...(timeFields.pulp_last_updated as Field), lookups: TIME_LOOKUPS },
+  pulp_last_updated: { ...timeFields.pulp_last_updated, lookups: TIME_LOOKUPS },
   name: { wire: text(), required: true, unique: true, lookups: NAME_LOOKUPS, description: 'A unique name for this remote.' },
   url: upstreamUrl,
   pulp_labels: { wire: labels(), description: 'Labels: text by key.' },

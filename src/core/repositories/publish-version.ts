@@ -62,16 +62,19 @@ export class MissingBaseVersionError extends Error {
 /**
  * Publishes the next version in one transaction whose cost follows the change; answers undefined, with nothing written, where
  * nothing would change. Applies `retain_repo_versions` and tells other processes. Throws what `assertFence` does
- * where the task was taken over or canceled; MissingRepositoryError, MissingBaseVersionError, DuplicateContentError.
+ * where the task was taken over or canceled; MissingRepositoryError, MissingBaseVersionError, DuplicateContentError. `also` is
+ * written in the same transaction, whether there is a version or not.
  */
 export function publishVersion(
   services: Pick<Services, 'db'>,
   context: Pick<TaskContext, 'task'>,
   publication: Publication,
+  also?: (tx: Queryable) => Promise<unknown>,
 ): Promise<PublishedVersion | undefined> {
   return services.db.transaction(async (tx) => {
     const repository = await lockRepository(tx, publication.repository_id);
     await assertFence(tx, context.task);
+    await also?.(tx);
     return publishLocked(tx, repository, publication);
   });
 }

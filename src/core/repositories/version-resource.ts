@@ -33,8 +33,8 @@ const field = (name: keyof VersionResponse, json: Record<string, unknown>, descr
 const fields = {
   pulp_href: field('pulp_href', URI, 'Path of this version.'),
   prn: field('prn', { type: 'string' }, 'Pulp resource name of this version.'),
-  pulp_created: { ...(timeFields.pulp_created as Field), lookups: TIME_LOOKUPS },
-  pulp_last_updated: timeFields.pulp_last_updated as Field,
+  pulp_created: { ...timeFields.pulp_created, lookups: TIME_LOOKUPS },
+  pulp_last_updated: timeFields.pulp_last_updated,
   number: {
     wire: described({ type: 'integer', format: 'int64' }),
     access: 'read' as const,

@@ -1,6 +1,7 @@
 import type { Queryable } from '../../db/database.ts';
 import { sql } from '../../db/sql.ts';
 import type { Services } from '../../kit/services.ts';
+import { batches } from '../../lib/batches.ts';
 import { CANCEL_CHANNEL, DONE_CHANNEL } from './channels.ts';
 import { type Freed, lockReservationsOf, unblockSuccessors, wake } from './reservations.ts';
 import type { TaskState } from './task-state.ts';
@@ -36,8 +37,7 @@ const askRunning = (tx: Queryable, ids: readonly string[]): Promise<unknown> =>
  * ends it within seconds; one that has ended stays as it is.
  */
 export async function cancelTasks(services: Services, ids: readonly string[]): Promise<void> {
-  for (let at = 0; at < ids.length; at += AT_ONCE) {
-    const some = ids.slice(at, at + AT_ONCE);
+  for (const some of batches(ids, AT_ONCE)) {
     const wakeUps = await services.db.transaction(async (tx) => {
       await lockReservationsOf(tx, ...some);
       const freed = await endWaiting(tx, some);

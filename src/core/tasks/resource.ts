@@ -41,7 +41,7 @@ const PROGRESS_REPORT: Fields = {
 
 const fields: Fields = {
   ...baseFields(place),
-  pulp_created: { ...(timeFields.pulp_created as Field), lookups: TIME_LOOKUPS },
+  pulp_created: { ...timeFields.pulp_created, lookups: TIME_LOOKUPS },
   state: read({ type: 'string' }, 'waiting, running, canceling, completed, failed, canceled or skipped.'),
   name: {
     wire: described({ type: 'string' }),

@@ -4,13 +4,13 @@ import { responseComponent } from '../../kit/components.ts';
 import { defineResource, type Field, type Fields, type Resource, type Row } from '../../kit/define-resource.ts';
 import { ConflictError, NotFoundError, PermissionDeniedError } from '../../kit/errors.ts';
 import { prnOf, taskGroupHref } from '../../kit/names.ts';
-import { allow, SCOPED } from '../../kit/policy.ts';
+import { allow, SCOPED, type Scope } from '../../kit/policy.ts';
 import { visibleRow } from '../../kit/references.ts';
 import { serialize } from '../../kit/serialize.ts';
 import type { Services } from '../../kit/services.ts';
 import { described } from '../../kit/wire.ts';
 import { cancelTasks } from './cancel.ts';
-import { assertCancel, CANCEL_BODY, MINIMAL_FIELDS, minimalTask } from './resource.ts';
+import { assertCancel, CANCEL_BODY, MINIMAL_FIELDS, minimalTask, task } from './resource.ts';
 import { isFinal, TASK_STATES, type TaskState } from './task-state.ts';
 
 const COUNT = { type: 'integer', format: 'int64' };
@@ -79,6 +79,12 @@ const tasksAsJson = raw(`coalesce((
   select jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name, 'state', t.state, ${MOMENTS.map((name) => `'${name}', ${moment(name)}`).join(', ')}) order by t.seq)
   from task t where t.task_group_id = m.id), '[]')`);
 
+/** Groups with a task that the caller sees, and that no other task started. */
+const ofSeenTasks: Scope = async ({ sees }) => {
+  const tasks = await sees(task);
+  return tasks && sql`m.id in (select m.task_group_id from task m where m.parent_task_id is null and ${tasks})`;
+};
+
 /** Tasks that are looked at, and canceled, together. */
 export const taskGroup: Resource = defineResource({
   kind: 'task-groups',
@@ -91,6 +97,7 @@ export const taskGroup: Resource = defineResource({
   ordering: {},
   unfiltered: true,
   policy: { statements: [allow(['list', 'retrieve', 'partial_update'])], queryset_scoping: SCOPED },
+  scopes: { scope_queryset: ofSeenTasks },
   verbs: ['list', 'read'],
   actions: {
     cancel: {

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from '../../db/sql.ts';
 import type { Services } from '../../kit/services.ts';
+import { type Repeated, startRepeating } from '../repeat.ts';
 import { startUploadSweeper } from '../uploads/sweep-uploads.ts';
 import { TaskCanceled, TaskSuperseded, WorkerShutdown } from './abort-cause.ts';
 import { CANCEL_CHANNEL } from './channels.ts';
@@ -54,6 +55,13 @@ async function stopRuns(runs: Runs, stopConsuming: () => Promise<void>): Promise
   await consumed;
 }
 
+/** Sweeps for each plugin every minute or so. */
+const startPluginSweepers = (services: Services): Repeated[] =>
+  services.catalog.plugins.flatMap(({ component, sweep }) => {
+    const failed = `sweep of the plugin ${component} failed; trying again`;
+    return sweep ? [startRepeating(services.log, { period_ms: 60_000, failed }, () => sweep(services))] : [];
+  });
+
 /**
  * Starts to run tasks in this process, DECKLE_TASKS_PER_WORKER at once, until stopped. PostgreSQL must be there at the start;
  * when it or Redis goes away later, the worker carries on by itself once they are back.
@@ -82,7 +90,7 @@ export async function startWorker(services: Services, options: { readonly name?:
   };
   const stopListening = await db.listen(CANCEL_CHANNEL, (taskId) => runs.get(taskId)?.abort(new TaskCanceled()));
   await keepSchedules(services);
-  const sweepers = [startSweeper(services), startUploadSweeper(services)];
+  const sweepers = [startSweeper(services), startUploadSweeper(services), ...startPluginSweepers(services)];
   const stopConsuming = await queue.consume(async (taskId) => {
     try {
       await handle(taskId);

@@ -2,7 +2,7 @@ import { BACKUP_LOCK } from '../../db/advisory-locks.ts';
 import type { Queryable } from '../../db/database.ts';
 import { sql } from '../../db/sql.ts';
 import type { Services } from '../../kit/services.ts';
-import { mapConcurrent } from '../../lib/concurrent-map.ts';
+import { forEachConcurrent } from '../../lib/concurrent-map.ts';
 import type { Doomed } from './orphan-artifacts.ts';
 
 /** Files of one transaction. Who stores the same bytes meanwhile waits for it. */
@@ -65,9 +65,10 @@ async function removeBatch(
   const files = await tx.query<DoomedFile>(sql`
     select sha256, file, size, aside_at from doomed_file where domain_id = ${domainId}::uuid and sha256 > ${after}
     order by sha256 limit ${BATCH} for update skip locked`);
-  await forEach(
+  await forEachConcurrent(
     files.filter(({ aside_at }) => aside_at === null),
     ({ file }) => storage.setAside(file, 'doomed'),
+    { limit: FILES_AT_ONCE },
   );
   // Only now that all have been moved: a task that this does not see begins later, and finds nothing in their places.
   const [oldest] = await tx.query<{ since: string | null }>(sql`
@@ -78,7 +79,7 @@ async function removeBatch(
       and database = (select oid from pg_database where datname = current_database())) as running`);
   const since = backup?.running ? BEFORE_EVERYTHING : (oldest?.since ?? null);
   const [gone, kept] = [files.filter((file) => isNeedless(file, since)), files.filter((file) => !isNeedless(file, since))];
-  await forEach(gone, ({ file }) => storage.dropAside(file, 'doomed'));
+  await forEachConcurrent(gone, ({ file }) => storage.dropAside(file, 'doomed'), { limit: FILES_AT_ONCE });
   await tx.execute(sql`
     delete from doomed_file where domain_id = ${domainId}::uuid and sha256 = any(${gone.map(({ sha256 }) => sha256)}::text[])`);
   await tx.execute(sql`
@@ -90,7 +91,3 @@ async function removeBatch(
 /** Whether no task is at work that began before the file was moved; `since` is when the oldest was asked for. Both as ISO text. */
 const isNeedless = ({ aside_at }: DoomedFile, since: string | null): boolean =>
   since === null || (aside_at !== null && aside_at < since);
-
-async function forEach(files: readonly DoomedFile[], work: (file: DoomedFile) => Promise<void>): Promise<void> {
-  for await (const _ of mapConcurrent(files, work, { limit: FILES_AT_ONCE }));
-}

@@ -2,10 +2,12 @@ import { v7 } from 'uuid';
 import type { Database } from '../../db/database.ts';
 import { empty, type Sql, sql } from '../../db/sql.ts';
 import type { Services } from '../../kit/services.ts';
-import { mapConcurrent } from '../../lib/concurrent-map.ts';
+import { batches } from '../../lib/batches.ts';
+import { forEachConcurrent } from '../../lib/concurrent-map.ts';
 import { sha256OfKey } from '../../storage/layout.ts';
 import { horizon } from './horizon.ts';
 import { byIndexes, type OrphanSearch } from './orphan-content.ts';
+import { pagesById } from './pages-by-id.ts';
 
 const PAGE = 20_000;
 const BATCH = 500;
@@ -34,22 +36,11 @@ export async function removeArtifacts(
   onDoomed: (doomed: Doomed) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const page of forsakenPages(db, search)) {
-    const batches = Array.from({ length: Math.ceil(page.length / BATCH) }, (_, index) =>
-      page.slice(index * BATCH, (index + 1) * BATCH),
-    );
-    const remove = async (ids: readonly string[]) => onDoomed(await removeBatch(db, search, ids));
-    for await (const _ of mapConcurrent(batches, remove, { limit: BATCHES_AT_ONCE, signal }));
-  }
-}
-
-async function* forsakenPages(db: Database, search: OrphanSearch): AsyncGenerator<readonly string[]> {
-  for (let after = '00000000-0000-0000-0000-000000000000', more = true; more; ) {
-    const rows: { id: string }[] = await db.query<{ id: string }>(sql`
-      select a.id from artifact a where a.id > ${after}::uuid and ${isForsaken(search)} order by a.id limit ${PAGE}`);
-    if (rows.length > 0) yield rows.map(({ id }) => id);
-    more = rows.length === PAGE;
-    after = rows.at(-1)?.id ?? after;
+  const forsaken = (after: string) => sql`select a.id from artifact a where a.id > ${after}::uuid and ${isForsaken(search)}`;
+  const remove = async (ids: readonly string[]) => onDoomed(await removeBatch(db, search, ids));
+  for await (const page of pagesById(db, PAGE, forsaken)) {
+    const ids = page.map(({ id }) => id);
+    await forEachConcurrent(batches(ids, BATCH), remove, { limit: BATCHES_AT_ONCE, signal });
   }
 }
 
@@ -98,7 +89,7 @@ export async function* findLeftovers(
       if (found && found.modified < since) leftovers.push({ key, sha256, size: found.size });
     };
     const files = await withoutArtifact(db, domain_id, keys);
-    for await (const _ of mapConcurrent(files, look, { limit: STATS_AT_ONCE, signal }));
+    await forEachConcurrent(files, look, { limit: STATS_AT_ONCE, signal });
     if (leftovers.length > 0) yield leftovers;
   }
 }
@@ -114,9 +105,7 @@ export async function removeLeftovers(
   signal: AbortSignal,
 ): Promise<void> {
   for await (const leftovers of findLeftovers(services, search, signal)) {
-    for (let start = 0; start < leftovers.length; start += BATCH) {
-      onDoomed(await doomLeftovers(services.db, search.domain_id, leftovers.slice(start, start + BATCH)));
-    }
+    for (const batch of batches(leftovers, BATCH)) onDoomed(await doomLeftovers(services.db, search.domain_id, batch));
   }
 }
 

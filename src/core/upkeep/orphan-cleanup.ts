@@ -38,8 +38,7 @@ export const orphanCleanup = defineTask({
     const { services, task } = context;
     const protection = orphan_protection_time ?? services.config.PULP_ORPHAN_PROTECTION_TIME;
     const search = { domain_id: task.domain_id, protection, only: content_ids ?? undefined };
-    const units = services.catalog.plugins.flatMap((plugin) => plugin.units ?? []);
-    const plan = await planCleanup(services.db, search, units);
+    const plan = await planCleanup(services.db, search, services.catalog.units);
     return dry_run ? foretell(plan, search, context) : clean(plan, search, context);
   },
 });
@@ -74,7 +73,7 @@ async function clean(plan: CleanupPlan, search: OrphanSearch, context: TaskConte
   const { content, artifacts } = reports(plan, context);
   const removed: Record<string, number> = {};
   const released = new Set<string>();
-  for (const units of services.catalog.plugins.flatMap((plugin) => plugin.units ?? [])) {
+  for (const units of services.catalog.units) {
     const onRemoved = (count: number, artifactIds: readonly string[]) => {
       content.increment(count);
       if (count > 0) removed[units.pulp_type] = (removed[units.pulp_type] ?? 0) + count;

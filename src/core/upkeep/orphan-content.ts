@@ -1,8 +1,10 @@
 import type { Database, Queryable } from '../../db/database.ts';
 import { empty, join, raw, type Sql, sql } from '../../db/sql.ts';
 import type { UnitTable } from '../../kit/unit-table.ts';
+import { batches } from '../../lib/batches.ts';
 import { mapConcurrent } from '../../lib/concurrent-map.ts';
 import { horizon } from './horizon.ts';
+import { pagesById } from './pages-by-id.ts';
 
 /** Units that are looked for at once, so that what is found of a whole server fits into memory. */
 const PAGE = 20_000;
@@ -55,30 +57,18 @@ export async function removeOrphans(
     onRemoved(removed.length, artifacts);
     return removed.length;
   };
+  const orphans = (after: string) => sql`
+    select c.id from content c
+    where c.pulp_type = ${units.pulp_type} and c.id > ${after}::uuid and ${isForgotten(search)} and ${isNeedless(units)}`;
+  const limit = units.chained ? 1 : BATCHES_AT_ONCE;
   let removed: number;
   do {
     removed = 0;
-    for await (const page of orphanPages(db, search, units)) {
-      const batches = Array.from({ length: Math.ceil(page.length / BATCH) }, (_, index) =>
-        page.slice(index * BATCH, (index + 1) * BATCH),
-      );
-      const limit = units.chained ? 1 : BATCHES_AT_ONCE;
-      for await (const count of mapConcurrent(batches, remove, { limit, signal })) removed += count;
+    for await (const page of pagesById(db, PAGE, orphans)) {
+      const ids = page.map(({ id }) => id);
+      for await (const count of mapConcurrent(batches(ids, BATCH), remove, { limit, signal })) removed += count;
     }
   } while (units.chained && removed > 0);
-}
-
-/** Ids of the orphans of a type, in their order. */
-async function* orphanPages(db: Database, search: OrphanSearch, units: UnitTable): AsyncGenerator<readonly string[]> {
-  for (let after = '00000000-0000-0000-0000-000000000000', more = true; more; ) {
-    const rows: { id: string }[] = await db.query<{ id: string }>(sql`
-      select c.id from content c
-      where c.pulp_type = ${units.pulp_type} and c.id > ${after}::uuid and ${isForgotten(search)} and ${isNeedless(units)}
-      order by c.id limit ${PAGE}`);
-    if (rows.length > 0) yield rows.map(({ id }) => id);
-    more = rows.length === PAGE;
-    after = rows.at(-1)?.id ?? after;
-  }
 }
 
 interface Removed {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { join, type Sql, sql } from '../../db/sql.ts';
 import { defineTask } from '../../kit/define-task.ts';
+import { batches } from '../../lib/batches.ts';
 import { removeDoomed } from './doomed-files.ts';
 import { horizon, RECLAIM_SPACE } from './horizon.ts';
 import { removeArtifacts } from './orphan-artifacts.ts';
@@ -19,7 +20,7 @@ export const reclaimSpace = defineTask({
   rerun: true,
   async run({ repository_ids, kept_version_ids }, context) {
     const { services, task, signal } = context;
-    const types = services.catalog.plugins.flatMap((plugin) => plugin.units ?? []).filter(({ reclaimable }) => reclaimable);
+    const types = services.catalog.units.filter(({ reclaimable }) => reclaimable);
     const which = sql`
       c.domain_id = ${task.domain_id}::uuid and c.artifact_id is not null and c.pulp_type = any(${types.map(({ pulp_type }) => pulp_type)}::text[])
       and c.last_seen < ${horizon(0)} and ${isReclaimed(repository_ids, kept_version_ids)}`;
@@ -27,9 +28,9 @@ export const reclaimSpace = defineTask({
       select c.id, c.artifact_id from content c where ${which} order by c.id`);
     const released = new Set(found.map(({ artifact_id }) => artifact_id));
     const progress = context.progress('reclaim-space.artifact', 'Reclaim disk space', released.size);
-    for (let start = 0; start < found.length; start += BATCH) {
+    for (const batch of batches(found, BATCH)) {
       signal.throwIfAborted();
-      const ids = found.slice(start, start + BATCH).map(({ id }) => id);
+      const ids = batch.map(({ id }) => id);
       await services.db.transaction(async (tx) => {
         const locked = await tx.query<{ id: string }>(sql`
           select c.id from content c where c.id = any(${ids}::uuid[]) order by c.id for no key update skip locked`);

@@ -4,8 +4,9 @@ import { type Sql, sql } from '../../db/sql.ts';
 import { defineTask, type Progress, type TaskContext } from '../../kit/define-task.ts';
 import type { ServedVersion } from '../../kit/served-file.ts';
 import type { UnitFiles } from '../../kit/unit-files.ts';
-import { mapConcurrent } from '../../lib/concurrent-map.ts';
+import { forEachConcurrent } from '../../lib/concurrent-map.ts';
 import { inVersion } from '../repositories/version-content.ts';
+import { pagesById } from './pages-by-id.ts';
 import { type CheckedArtifact, contentOf, type Flaw, flawOf, restore, unitFiles, withdraw } from './repair-files.ts';
 
 const PAGE = 1000;
@@ -74,7 +75,7 @@ class Repair {
     try {
       const source = artifactsOf(services.db, task.domain_id, which);
       const check = (artifact: CheckedArtifact) => this.#check(artifact, files);
-      for await (const _ of mapConcurrent(source, check, { limit: FILES_AT_ONCE, signal }));
+      await forEachConcurrent(source, check, { limit: FILES_AT_ONCE, signal });
     } finally {
       await files.close();
     }
@@ -131,12 +132,8 @@ class Repair {
 }
 
 async function* artifactsOf(db: Database, domainId: string, which: Sql): AsyncGenerator<CheckedArtifact> {
-  for (let after = '00000000-0000-0000-0000-000000000000', more = true; more; ) {
-    const rows: CheckedArtifact[] = await db.query<CheckedArtifact>(sql`
-      select a.id, a.file, a.size, a.sha256 from artifact a
-      where a.domain_id = ${domainId}::uuid and a.id > ${after}::uuid and ${which} order by a.id limit ${PAGE}`);
-    yield* rows;
-    more = rows.length === PAGE;
-    after = rows.at(-1)?.id ?? after;
-  }
+  const checked = (after: string) => sql`
+    select a.id, a.file, a.size, a.sha256 from artifact a
+    where a.domain_id = ${domainId}::uuid and a.id > ${after}::uuid and ${which}`;
+  for await (const page of pagesById<CheckedArtifact>(db, PAGE, checked)) yield* page;
 }

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Database, Queryable } from '../../db/database.ts';
+import { insertNumbered } from '../../db/rows.ts';
 import { sql } from '../../db/sql.ts';
 import { prnOf } from '../../kit/names.ts';
 import { hashPassword } from '../../lib/password-hash.ts';
 import { writeAudit } from '../audit/audit-log.ts';
-import { insertUser, updateUser } from './user-row.ts';
+import { updateUser } from './user-row.ts';
 
 /** What the operator of the machine did to a user, past the API. */
 async function note(tx: Queryable, operation: string, id: number, after: Record<string, unknown>): Promise<void> {
@@ -44,7 +45,7 @@ export async function createAdministrator(db: Database, username: string, passwo
   const hash = await hashPassword(password);
   return db.transaction(async (tx) => {
     if ((await idOf(tx, username)) !== undefined) return false;
-    const id = await insertUser(tx, { username, password: hash, is_superuser: true, is_staff: true });
+    const id = await insertNumbered(tx, 'app_user', { username, password: hash, is_superuser: true, is_staff: true });
     await note(tx, 'admin_create', id, { username, password: '(hidden)', is_superuser: true });
     return true;
   });

@@ -9,7 +9,7 @@ import { type Action, defineResource, type Fields } from '../../kit/define-resou
 import { ValidationError } from '../../kit/errors.ts';
 import { conditionFilter, NAME_LOOKUPS, TIME_LOOKUPS } from '../../kit/filters.ts';
 import { userHref } from '../../kit/names.ts';
-import { allow, type Scope } from '../../kit/policy.ts';
+import { allow } from '../../kit/policy.ts';
 import { resolveReference } from '../../kit/references.ts';
 import { baseFields, serialize } from '../../kit/serialize.ts';
 import { datetime, described, reference, text } from '../../kit/wire.ts';
@@ -20,7 +20,6 @@ const place = { kind: 'api-tokens', plugin: 'core', endpoint: '', model: 'ApiTok
 const MAX_NAME = 150;
 /** Of one user; who needs more has forgotten some. */
 const MAX_TOKENS = 100;
-const OWN = 'own_api_tokens';
 
 const fields: Fields = {
   ...baseFields(place),
@@ -139,15 +138,11 @@ export const apiToken = defineResource({
   verbs: ['list', 'read'],
   policy: {
     statements: [allow(['list', 'retrieve', 'create', 'destroy'])],
-    queryset_scoping: { function: OWN },
+    queryset_scoping: { function: 'own_api_tokens' },
   },
+  scopes: { own_api_tokens: async ({ caller }) => sql`m.user_id = ${caller.id}` },
   global: true,
   actions: { create: createAction, delete: revokeAction },
   select: sql`m.id, m.user_id, m.name, m.expires_at, m.last_used_at, m.pulp_created, m.pulp_last_updated`,
   from: sql`api_token m`,
 });
-
-/** A user sees his own tokens, administrators all. */
-export const apiTokenScopes: Readonly<Record<string, Scope>> = {
-  [OWN]: async ({ caller }) => (caller.is_superuser ? undefined : sql`m.user_id = ${caller.id}`),
-};

@@ -101,6 +101,7 @@ async function update(request: ApiRequest): Promise<ApiReply> {
   noteValues(request, ownFields, { ...person, ...(new_password === undefined ? {} : { new_password }) }, row);
   if (person.username !== undefined && person.username !== row.username) {
     if (!callerOf(request).is_superuser) throw new ValidationError({ username: [NAME_OF_RIGHTS] });
+    // What is wrong with a field is said before the password is looked at, let alone a wrong one counted.
     const [taken] = await db.query(sql`select from app_user where username = ${person.username}`);
     if (taken) throw new ValidationError({ username: [UNIQUE_MESSAGE] });
   }

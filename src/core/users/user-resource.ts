@@ -1,17 +1,17 @@
+import { insertNumbered } from '../../db/rows.ts';
 import { sql } from '../../db/sql.ts';
 import { callerOf } from '../../kit/api.ts';
 import { defineResource, type Row } from '../../kit/define-resource.ts';
 import { ValidationError } from '../../kit/errors.ts';
 import { groupHref, prnOf } from '../../kit/names.ts';
-import { baseFields, hiddenFields } from '../../kit/serialize.ts';
+import { hiddenFields, nameFields } from '../../kit/serialize.ts';
 import { bool, described } from '../../kit/wire.ts';
 import { hashPassword } from '../../lib/password-hash.ts';
 import { checkPassword, type PasswordOwner } from './password-rules.ts';
 import { passwordWire, personFields } from './user-fields.ts';
-import { deleteUser, insertUser, updateUser } from './user-row.ts';
+import { deleteUser, updateUser } from './user-row.ts';
 
 const place = { kind: 'users', plugin: 'core', endpoint: '', model: 'User', prn: 'auth.user' } as const;
-const { pulp_href, prn } = baseFields(place);
 
 interface UserGroup {
   readonly id: number;
@@ -26,8 +26,7 @@ export const user = defineResource({
   title: ['user', 'users'],
   description: 'Somebody, or something, that can log in.',
   fields: {
-    ...(pulp_href ? { pulp_href } : {}),
-    ...(prn ? { prn } : {}),
+    ...nameFields(place),
     id: {
       wire: described({ type: 'integer', format: 'int64' }),
       access: 'read',
@@ -105,7 +104,7 @@ export const user = defineResource({
     if (isCaller(row, callerOf(request).id)) throw refuse('You cannot delete yourself.');
   },
   store: {
-    insert: async (tx, { columns }) => String(await insertUser(tx, columns)),
+    insert: async (tx, { columns }) => String(await insertNumbered(tx, 'app_user', columns)),
     update: (tx, id, columns) => updateUser(tx, Number(id), columns),
     delete: async (tx, id) => ({ 'auth.User': await deleteUser(tx, Number(id)) }),
   },

@@ -1,5 +1,5 @@
 import type { Queryable } from '../../db/database.ts';
-import { insertRow, updateRow } from '../../db/rows.ts';
+import { updateRow } from '../../db/rows.ts';
 import { sql } from '../../db/sql.ts';
 import type { Columns } from '../../kit/define-resource.ts';
 import { NotFoundError, ValidationError } from '../../kit/errors.ts';
@@ -11,14 +11,6 @@ const lockAdministrators = (tx: Queryable) => tx.query(sql`select id from app_us
 async function keepAdministrator(tx: Queryable): Promise<void> {
   const [left] = await tx.query(sql`select from app_user where is_superuser and is_active and password is not null limit 1`);
   if (!left) throw new ValidationError({ non_field_errors: ['This is the last administrator who can log in.'] });
-}
-
-/** Adds a user; answers his id. */
-export async function insertUser(tx: Queryable, columns: Columns): Promise<number> {
-  const [next] = await tx.query<{ id: number }>(sql`select nextval(pg_get_serial_sequence('app_user', 'id'))::int as id`);
-  if (!next) throw new Error('the sequence of user ids gave none');
-  await insertRow(tx, 'app_user', { id: next.id, ...columns });
-  return next.id;
 }
 
 /** Changes a user. Throws NotFoundError, or ValidationError where no administrator would be left. */

@@ -2,6 +2,7 @@ import { definePlugin } from '../../kit/define-plugin.ts';
 import { containerConditions } from './access/conditions.ts';
 import { pullThroughRoles } from './access/policies.ts';
 import { containerScopes } from './access/scopes.ts';
+import { sweepPushes } from './push/sweep.ts';
 import { blobFiles } from './registry/blob-files.ts';
 import { fastPath, registryRoutes } from './registry/registry-routes.ts';
 import { blob, manifest, signature, tag } from './resources/content.ts';
@@ -37,6 +38,7 @@ export const containerPlugin = definePlugin({
   signingClasses: [manifestSigning],
   units: CONTAINER_UNITS,
   files: blobFiles,
+  sweep: sweepPushes,
   routes: registryRoutes,
   fastPath,
 });

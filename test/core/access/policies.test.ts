@@ -72,7 +72,8 @@ describe('a policy that was changed', () => {
     ],
     ['no effect', { statements: [{ action: 'list', principal: '*' }] }, 'statements'],
     ['a scope that there is not', { queryset_scoping: { function: 'nope' } }, 'queryset_scoping'],
-    ['a scope of other resources', { queryset_scoping: { function: 'get_api_token_qs' } }, 'queryset_scoping'],
+    ['a scope of other resources', { queryset_scoping: { function: 'own_api_tokens' } }, 'queryset_scoping'],
+    ['a scope named as what objects inherit', { queryset_scoping: { function: 'constructor' } }, 'queryset_scoping'],
     ['a hook that there is not', { creation_hooks: [{ function: 'nope' }] }, 'creation_hooks'],
     [
       'a role that there is not',

@@ -1,4 +1,5 @@
-import { sql } from '../../../db/sql.ts';
+import { heldOn } from '../../../core/plugin-api.ts';
+import { type Sql, sql } from '../../../db/sql.ts';
 import type { Condition, ConditionInput, ObjectName } from '../../../kit/policy.ts';
 
 const NAMESPACE = 'container.containernamespace';
@@ -13,22 +14,26 @@ const namespaceObject = (id: string): ObjectName => ({ type: NAMESPACE, id });
 const repositoryOf = ({ row, resource, params }: ConditionInput): string | undefined =>
   resource.nested ? params.pulp_id : row?.id;
 
-/** The namespaces that the addressed row is in: a distribution's own, a repository's by way of its distributions. */
-async function namespacesOf(input: ConditionInput): Promise<readonly string[]> {
-  const own = input.row?.namespace_id;
-  if (typeof own === 'string') return [own];
-  const repository = repositoryOf(input);
-  if (repository === undefined) return [];
-  const rows = await input.services.db.query<{ namespace_id: string }>(sql`
-    select distinct d.namespace_id from distribution m join container_distribution d on d.id = m.id
-    where m.repository_id = ${repository}::uuid and d.namespace_id is not null`);
-  return rows.map((row) => row.namespace_id);
+/** Whether the caller holds the permission by a role on one of the objects of a PRN type whose ids are selected. */
+async function holdsOnOneOf({ caller, services }: ConditionInput, permission: string, type: string, ids: Sql): Promise<boolean> {
+  if (!caller) return false;
+  const [held] = await services.db.query(
+    sql`select from (${ids}) as object (id) where object.id in (${heldOn(caller.id, permission, type)}) limit 1`,
+  );
+  return held !== undefined;
 }
 
+/** On the namespace that the addressed row is in: a distribution's own, a repository's by way of its distributions. */
 const onNamespace: Condition = async (input, permission) => {
   if (await input.holds(permission)) return true;
-  for (const id of await namespacesOf(input)) if (await input.holds(permission, namespaceObject(id))) return true;
-  return false;
+  const own = input.row?.namespace_id;
+  if (typeof own === 'string') return input.holds(permission, namespaceObject(own));
+  const repository = repositoryOf(input);
+  if (repository === undefined) return false;
+  const namespaces = sql`
+    select d.namespace_id from distribution m join container_distribution d on d.id = m.id
+    where m.repository_id = ${repository}::uuid`;
+  return holdsOnOneOf(input, permission, NAMESPACE, namespaces);
 };
 
 const onNamespaceOrRow: Condition = async (input, permission) => {
@@ -62,11 +67,8 @@ const onDistribution: Condition = async (input, permission) => {
   if (await input.holds(permission)) return true;
   const repository = repositoryOf(input);
   if (repository === undefined) return false;
-  const rows = await input.services.db.query<{ id: string }>(
-    sql`select id from distribution where repository_id = ${repository}::uuid`,
-  );
-  for (const { id } of rows) if (await input.holds(permission, { type: DISTRIBUTION, id })) return true;
-  return false;
+  const distributions = sql`select m.id from distribution m where m.repository_id = ${repository}::uuid`;
+  return holdsOnOneOf(input, permission, DISTRIBUTION, distributions);
 };
 
 /** The conditions that the policies of container resources use beside the core's (spec: rbac, permission checks). */

@@ -1,4 +1,4 @@
-import { type Digest, parseDigest } from '../../../lib/digest.ts';
+import { algorithmOf, type Digest, hexOf, parseDigest } from '../../../lib/digest.ts';
 
 /** OCI distribution-spec, "Pulling manifests": names and tags. */
 const NAME = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
@@ -21,3 +21,6 @@ const DOCKER_HUB = /^registry[-,\w]*\.docker\.io$/;
 /** Docker Hub keeps its official images under `library/`; other registries get the name as it is (spec: sync, URL handling). */
 export const upstreamRepositoryName = (name: string, host: string): string =>
   !name.includes('/') && DOCKER_HUB.test(host) ? `library/${name}` : name;
+
+/** The tag under which clients keep a list of referrers where a registry has no API for it (OCI distribution-spec, "Referrers Tag Schema"). */
+export const fallbackTag = (digest: Digest): string => `${algorithmOf(digest)}-${hexOf(digest).slice(0, 64)}`;

@@ -4,8 +4,9 @@ import { publicUrl, UpstreamError } from '../../../download/upstream-error.ts';
 import type { ChecksumName } from '../../../lib/checksums.ts';
 import { algorithmOf, type Digest, digestOf, hexOf, parseDigest } from '../../../lib/digest.ts';
 import { type Descriptor, hasDigest, MAX_MANIFEST_BYTES, type Manifest, parseManifest } from './manifest.ts';
-import { MANIFEST_ACCEPT } from './media-types.ts';
+import { MANIFEST_ACCEPT, OCI_INDEX } from './media-types.ts';
 import { isRepositoryName, parseReference, upstreamRepositoryName } from './reference.ts';
+import { NO_REFERRERS_API, type ReferrerEntry, readReferrers } from './referrer-list.ts';
 import { RegistryError } from './registry-error.ts';
 import { type FetchedSignature, readExtensionSignatures, readLookasideSignatures } from './signature-source.ts';
 import { readTagList } from './tag-list.ts';
@@ -36,6 +37,8 @@ export interface Registry {
    * `Docker-Content-Digest`; the bytes are compared with each of these that there is. `expected`: fail unless it is this one.
    */
   manifest(reference: string, expected?: Digest, signal?: AbortSignal): Promise<Manifest>;
+  /** What refers to a manifest, by the Referrers API; undefined where the registry does not have that. */
+  referrers(digest: Digest, signal?: AbortSignal): Promise<readonly ReferrerEntry[] | undefined>;
   /** A small blob, held: at most 8 MiB. */
   blob(descriptor: BlobDescriptor, signal?: AbortSignal): Promise<Buffer>;
   /** A blob of any size into a file. `checksums`: what to compute beside the digest's own algorithm. */
@@ -157,6 +160,31 @@ class UpstreamRegistry implements Registry {
       if (!(error instanceof RegistryError)) throw error;
       throw new RegistryError(error.kind, `${error.message}, at ${publicUrl(url)}`, { cause: error });
     }
+  }
+
+  referrers(digest: Digest, signal?: AbortSignal): Promise<readonly ReferrerEntry[] | undefined> {
+    const ask = async (url: string, maxBytes: number): Promise<SmallResponse> => {
+      try {
+        return await this.#authorized(
+          (authorization) =>
+            this.#upstream.request({
+              method: 'GET',
+              url,
+              headers: { ...authorization, accept: OCI_INDEX },
+              maxBytes,
+              decode: true,
+              // A 401 has to be seen by who can answer its challenge; one that remains means no more than a 403 does.
+              statuses: NO_REFERRERS_API.filter((status) => status !== 401),
+              signal,
+            }),
+          signal,
+        );
+      } catch (error) {
+        if (!(error instanceof UpstreamError) || error.status !== 401) throw error;
+        return { status: 401, headers: {}, body: Buffer.alloc(0), url };
+      }
+    };
+    return readReferrers(new URL(this.#url(`referrers/${digest}`)), ask);
   }
 
   async blob({ digest, size }: BlobDescriptor, signal?: AbortSignal): Promise<Buffer> {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { SmallResponse, Upstream } from '../../../download/upstream.ts';
 import { publicUrl } from '../../../download/upstream-error.ts';
 import { parseBoundedJson } from './bounded-json.ts';
+import { nextPage } from './next-page.ts';
 import { isTag } from './reference.ts';
 import { RegistryError } from './registry-error.ts';
 
@@ -23,9 +24,9 @@ export async function* readTagList(first: URL, ask: AskForPage, log: Upstream['l
     const page: URL = next;
     const shown = publicUrl(page);
     const place = page.pathname + page.search;
-    if (pages.has(place)) throw new RegistryError('tags', `The tag list ${shown} leads back to a page that was read already`);
+    if (pages.has(place)) throw new RegistryError('list', `The tag list ${shown} leads back to a page that was read already`);
     pages.add(place);
-    if (pages.size > MAX_PAGES) throw new RegistryError('tags', `The tag list ${shown} has more than ${MAX_PAGES} pages`);
+    if (pages.size > MAX_PAGES) throw new RegistryError('list', `The tag list ${shown} has more than ${MAX_PAGES} pages`);
     const answer = await ask(page.href, MAX_PAGE_BYTES);
     for (const tag of parsePage(answer.body, shown)) {
       if (tags.has(tag)) continue;
@@ -34,46 +35,16 @@ export async function* readTagList(first: URL, ask: AskForPage, log: Upstream['l
         continue;
       }
       tags.add(tag);
-      if (tags.size > MAX_TAGS) throw new RegistryError('tags', `The tag list ${shown} has more than ${MAX_TAGS} tags`);
+      if (tags.size > MAX_TAGS) throw new RegistryError('list', `The tag list ${shown} has more than ${MAX_TAGS} tags`);
       yield tag;
     }
-    next = nextPage(page, answer.headers.link);
+    next = nextPage(page, answer.headers.link, `The tag list ${shown}`);
   }
 }
 
 function parsePage(body: Buffer, shown: string): readonly string[] {
   const what = `The tag list ${shown}`;
-  const parsed = pageSchema.safeParse(parseBoundedJson(body, 'tags', what));
-  if (!parsed.success) throw new RegistryError('tags', `${what} cannot be read: it has no list of tags`, { cause: parsed.error });
+  const parsed = pageSchema.safeParse(parseBoundedJson(body, 'list', what));
+  if (!parsed.success) throw new RegistryError('list', `${what} cannot be read: it has no list of tags`, { cause: parsed.error });
   return parsed.data.tags ?? [];
-}
-
-/** A link of a Link header (RFC 8288, 3): the target and what follows it. */
-const LINK = /<([^<>]*)>((?:[^,"]|"(?:[^"\\]|\\.)*")*)/g;
-const REL = /;\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))/i;
-
-/**
- * The page that `rel="next"` names: its path and query, at the server that was asked. Behind a proxy that ends TLS a registry
- * may know neither its scheme nor its port, so these may differ; another host may not.
- */
-function nextPage(page: URL, header: string | undefined): URL | undefined {
-  for (const [, target = '', parameters = ''] of (header ?? '').matchAll(LINK)) {
-    const [, quoted, bare = ''] = REL.exec(parameters) ?? [];
-    if (!(quoted ?? bare).toLowerCase().split(/\s+/).includes('next')) continue;
-    if (!URL.canParse(target, page.href)) {
-      throw new RegistryError('tags', `The tag list ${publicUrl(page)} continues at something that is no URL`);
-    }
-    const next = new URL(target, page);
-    if (next.hostname !== page.hostname) {
-      throw new RegistryError(
-        'tags',
-        `The tag list ${publicUrl(page)} continues on another host, ${next.host}, which is not followed`,
-      );
-    }
-    const own = new URL(page);
-    own.pathname = next.pathname;
-    own.search = next.search;
-    return own;
-  }
-  return undefined;
 }

@@ -1,10 +1,11 @@
 import { LRUCache } from 'lru-cache';
-import { type Http, inVersion, StoredFiles } from '../../../core/plugin-api.ts';
+import { type Http, StoredFiles } from '../../../core/plugin-api.ts';
 import { sql } from '../../../db/sql.ts';
 import type { ContentFile, FileHeaders, ServedVersion, StoredBytes } from '../../../kit/served-file.ts';
 import type { Services } from '../../../kit/services.ts';
 import { algorithmOf, type Digest, hexOf } from '../../../lib/digest.ts';
 import { STANDING_HEADERS } from './headers.ts';
+import { heldIn } from './held-content.ts';
 import { errorBody, RegistryError } from './registry-error.ts';
 import type { UpstreamBlobs } from './upstream-blob.ts';
 
@@ -20,6 +21,8 @@ interface BlobRow {
   readonly size: number | null;
   /** Key of the stored file; null while the blob is only known. */
   readonly file: string | null;
+  /** It is in no version yet. */
+  readonly waits: boolean;
 }
 
 const BODY_CACHE_BYTES = 64 * 1024 * 1024;
@@ -36,11 +39,11 @@ const rangeRefusal = {
 /** Blobs by version and digest. */
 export class Blobs {
   readonly files: StoredFiles;
-  readonly #services: Pick<Services, 'db'>;
+  readonly #services: Pick<Services, 'db' | 'domain'>;
   readonly #upstreams: UpstreamBlobs;
   readonly #known: LRUCache<string, StoredBlob> | undefined;
 
-  constructor(services: Pick<Services, 'db' | 'storage' | 'config' | 'log'>, upstreams: UpstreamBlobs) {
+  constructor(services: Pick<Services, 'db' | 'storage' | 'config' | 'log' | 'domain'>, upstreams: UpstreamBlobs) {
     this.#services = services;
     this.#upstreams = upstreams;
     this.files = new StoredFiles(services, { rangeRefusal, memory: BODY_CACHE_BYTES });
@@ -52,20 +55,20 @@ export class Blobs {
     return this.#known?.get(keyOf(version, digest));
   }
 
-  /** The blob, if the version holds it: a digest that another repository has is unknown here. */
+  /** The blob, if the version holds it, or it was pushed since: a digest that another repository has is unknown here. */
   async find(version: ServedVersion, digest: Digest): Promise<ContentFile | undefined> {
     const known = this.cached(version, digest);
     if (known) return known;
     const [row] = await this.#services.db.query<BlobRow>(sql`
-      select b.id as content_id, b.digest, coalesce(a.size, b.size) as size, a.file
+      select b.id as content_id, b.digest, coalesce(a.size, b.size) as size, a.file, held.waits
       from container_blob b
         join content c on c.id = b.id
-        join repository_content rc on rc.content_id = b.id
         left join artifact a on a.id = c.artifact_id
-      where b.digest = ${digest} and ${inVersion(version)}`);
+        ${heldIn(version, sql`b.id`)}
+      where b.domain_id = ${this.#services.domain.id}::uuid and b.digest = ${digest}`);
     if (!row) return undefined;
     const blob = this.#fileOf(version, row);
-    if (isStored(blob)) this.#known?.set(keyOf(version, digest), blob);
+    if (isStored(blob) && !row.waits) this.#known?.set(keyOf(version, digest), blob);
     return blob;
   }
 

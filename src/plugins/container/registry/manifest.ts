@@ -6,6 +6,7 @@ import type { ServedVersion } from '../../../kit/served-file.ts';
 import type { Services } from '../../../kit/services.ts';
 import { DOCKER_MANIFEST_V1_SIGNED } from '../oci/media-types.ts';
 import { STANDING_HEADERS } from './headers.ts';
+import { heldIn } from './held-content.ts';
 
 /** A manifest ready to be sent: the stored bytes and the headers that go with them. */
 export interface StoredManifest {
@@ -20,6 +21,8 @@ interface ManifestRow {
   readonly media_type: string;
   readonly schema_version: number;
   readonly data: Buffer;
+  /** It is in no version yet. */
+  readonly waits: boolean;
 }
 
 const CACHE_BYTES = 64 * 1024 * 1024;
@@ -31,10 +34,12 @@ const keyOf = (version: ServedVersion, reference: string): string => `${version.
 /** Manifests by version and reference. A version never changes, so an entry is right for as long as its version is served. */
 export class Manifests {
   readonly #db: Services['db'];
+  readonly #domainId: string;
   readonly #kept: LRUCache<string, StoredManifest> | undefined;
 
-  constructor(services: Pick<Services, 'db' | 'config'>) {
+  constructor(services: Pick<Services, 'db' | 'config' | 'domain'>) {
     this.#db = services.db;
+    this.#domainId = services.domain.id;
     this.#kept = services.config.PULP_CACHE_ENABLED
       ? new LRUCache({ maxSize: CACHE_BYTES, sizeCalculation: (entry) => entry.body.byteLength + ENTRY_BYTES })
       : undefined;
@@ -44,18 +49,18 @@ export class Manifests {
     return this.#kept?.get(keyOf(version, reference));
   }
 
-  /** The manifest that the version's tag, or the digest, names; undefined where the version has none such. */
+  /** The manifest that the version's tag, or the digest, names; undefined where neither the version nor what was pushed since has one. */
   async find(version: ServedVersion, reference: string): Promise<StoredManifest | undefined> {
     const known = this.cached(version, reference);
     if (known) return known;
     const [row] = await this.#db.query<ManifestRow>(
       reference.includes(':')
         ? sql`
-          select m.digest, m.media_type, m.schema_version, m.data
-          from container_manifest m join repository_content rc on rc.content_id = m.id
-          where m.digest = ${reference} and ${inVersion(version)}`
+          select m.digest, m.media_type, m.schema_version, m.data, held.waits
+          from container_manifest m ${heldIn(version, sql`m.id`)}
+          where m.domain_id = ${this.#domainId}::uuid and m.digest = ${reference}`
         : sql`
-          select m.digest, m.media_type, m.schema_version, m.data
+          select m.digest, m.media_type, m.schema_version, m.data, false as waits
           from container_tag t
             join repository_content rc on rc.content_id = t.id
             join container_manifest m on m.id = t.tagged_manifest_id
@@ -63,7 +68,7 @@ export class Manifests {
     );
     if (!row) return undefined;
     const manifest = prepare(row);
-    this.#kept?.set(keyOf(version, reference), manifest);
+    if (!row.waits) this.#kept?.set(keyOf(version, reference), manifest);
     return manifest;
   }
 }

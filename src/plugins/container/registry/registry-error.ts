@@ -33,8 +33,33 @@ export const blobUnknown = (digest: string): RegistryError =>
   new RegistryError(404, 'BLOB_UNKNOWN', 'Blob not found.', { detail: { digest } });
 export const pageSizeInvalid = (n: string): RegistryError =>
   new RegistryError(400, 'PAGINATION_NUMBER_INVALID', 'n must be a whole number, zero or more.', { detail: { n } });
-export const unsupported = (method: string): RegistryError =>
-  new RegistryError(405, 'UNSUPPORTED', `The operation ${method} is not supported here.`, { headers: { allow: 'GET, HEAD' } });
+/** `allow`: the methods that are. */
+export const unsupported = (method: string, allow: string): RegistryError =>
+  new RegistryError(405, 'UNSUPPORTED', `The operation ${method} is not supported here.`, { headers: { allow } });
+export const denied = (message: string, detail: Record<string, string>): RegistryError =>
+  new RegistryError(403, 'DENIED', message, { detail });
+export const digestMismatch = (expected: string, actual: string): RegistryError =>
+  new RegistryError(400, 'DIGEST_INVALID', 'The bytes that came have another digest.', { detail: { expected, actual } });
+export const sizeInvalid = (message: string): RegistryError => new RegistryError(400, 'SIZE_INVALID', message);
+export const blobTooLarge = (most: number): RegistryError =>
+  new RegistryError(413, 'SIZE_INVALID', `The blob is larger than ${most} bytes, the most that is taken here.`);
+export const uploadUnknown = (id: string): RegistryError =>
+  new RegistryError(404, 'BLOB_UPLOAD_UNKNOWN', 'There is no such upload, or it has ended.', { detail: { upload: id } });
+/** `received`: bytes that the upload has. */
+export const uploadOutOfOrder = (received: number, headers: Record<string, string> = {}): RegistryError =>
+  new RegistryError(416, 'BLOB_UPLOAD_INVALID', `The next byte of the upload is number ${received}.`, { headers });
+export const tooManyUploads = (most: number): RegistryError =>
+  new RegistryError(429, 'TOOMANYREQUESTS', `You have ${most} uploads that go on; end some of them first.`, {
+    headers: { 'retry-after': '60' },
+  });
+export const manifestInvalid = (message: string): RegistryError => new RegistryError(400, 'MANIFEST_INVALID', message);
+export const manifestTooLarge = (most: number): RegistryError =>
+  new RegistryError(413, 'SIZE_INVALID', `The manifest is larger than ${most} bytes, the most that is taken here.`);
+export const manifestBlobUnknown = (digest: string): RegistryError =>
+  new RegistryError(400, 'MANIFEST_BLOB_UNKNOWN', 'The manifest names something that was not pushed to this repository.', {
+    detail: { digest },
+  });
+
 export const pathUnknown = (): RegistryError => new RegistryError(404, 'UNSUPPORTED', 'There is no such endpoint.');
 
 /** The body of an answer to `error`. */

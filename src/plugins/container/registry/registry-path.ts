@@ -1,6 +1,6 @@
 import { type Digest, parseDigest } from '../../../lib/digest.ts';
 import { isRepositoryName, isTag } from '../oci/reference.ts';
-import { digestInvalid, manifestUnknown, nameInvalid, pathUnknown } from './registry-error.ts';
+import { digestInvalid, manifestUnknown, nameInvalid, pathUnknown, uploadUnknown } from './registry-error.ts';
 
 /** What a path of the Registry API names, every part checked by its grammar (OCI distribution-spec, "Pulling manifests"). */
 export type RegistryPath =
@@ -8,7 +8,9 @@ export type RegistryPath =
   | { readonly kind: 'catalog' }
   | { readonly kind: 'tags'; readonly name: string }
   | { readonly kind: 'manifest'; readonly name: string; readonly reference: string }
-  | { readonly kind: 'blob' | 'referrers'; readonly name: string; readonly digest: Digest };
+  | { readonly kind: 'blob' | 'referrers'; readonly name: string; readonly digest: Digest }
+  | { readonly kind: 'uploads'; readonly name: string }
+  | { readonly kind: 'upload'; readonly name: string; readonly id: string };
 
 function checkedName(name: string): string {
   if (!isRepositoryName(name)) throw nameInvalid(name);
@@ -36,9 +38,16 @@ function decoded(text: string): string {
   }
 }
 
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+function checkedUpload(text: string): string {
+  if (!UUID.test(text)) throw uploadUnknown(text);
+  return text;
+}
+
 /**
- * Parses the path of a request below `/v2`, without its query: `/v2/`, `/v2/_catalog`, `/v2/<name>/tags/list` and
- * `/v2/<name>/{manifests|blobs|referrers}/<reference>`. Throws a RegistryError for anything else.
+ * Parses the path of a request below `/v2`, without its query: `/v2/`, `/v2/_catalog`, `/v2/<name>/tags/list`,
+ * `/v2/<name>/{manifests|blobs|referrers}/<reference>` and `/v2/<name>/blobs/uploads/[<id>]`. Throws a RegistryError for anything else.
  */
 export function parseRegistryPath(path: string): RegistryPath {
   if (path === '/v2' || path === '/v2/') return { kind: 'base' };
@@ -47,6 +56,10 @@ export function parseRegistryPath(path: string): RegistryPath {
   const last = parts.pop();
   const noun = parts.pop();
   if (last === undefined || noun === undefined) throw pathUnknown();
+  if (noun === 'uploads' && parts.at(-1) === 'blobs') {
+    const repository = checkedName(parts.slice(0, -1).join('/'));
+    return last === '' ? { kind: 'uploads', name: repository } : { kind: 'upload', name: repository, id: checkedUpload(last) };
+  }
   const name = parts.join('/');
   if (noun === 'tags' && last === 'list') return { kind: 'tags', name: checkedName(name) };
   if (noun === 'manifests') return { kind: 'manifest', name: checkedName(name), reference: checkedReference(last) };

@@ -2,16 +2,19 @@ import formbody from '@fastify/formbody';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { InvalidCredentialsError, isDatabaseAway, ThrottledError } from '../../../core/plugin-api.ts';
 import { passHeaders } from '../../../kit/routes.ts';
+import { StorageFullError } from '../../../storage/storage.ts';
 import { answerBlob } from './blob-answer.ts';
 import { listRepositories } from './catalog.ts';
 import { basicChallenge } from './challenge.ts';
 import { contentRoute } from './content-route.ts';
 import { type FastPath, fastPath as fastPathOf } from './fast-path.ts';
+import { flatpakRoutes } from './flatpak-index.ts';
 import { STANDING_HEADERS } from './headers.ts';
 import { sendJson } from './json-answer.ts';
 import { sendManifest } from './manifest.ts';
 import { cutPage, parsePage } from './page.ts';
-import { listReferrers } from './referrers.ts';
+import { answerBlobRemoval, answerManifest, answerUpload, answerUploads } from './push-routes.ts';
+import { listReferrers, parseReferrersQuery } from './referrers.ts';
 import { errorBody, manifestUnknown, RegistryError, unsupported } from './registry-error.ts';
 import { parseRegistryPath, parseSignaturesPath, type RegistryPath } from './registry-path.ts';
 import { checkBase, checkCatalog, readable } from './request-access.ts';
@@ -37,7 +40,7 @@ export const fastPath = (services: RegistryServices): FastPath => {
   };
 };
 
-/** The Registry API (OCI distribution-spec, its read side), its token server and its part of the content app. */
+/** The Registry API (OCI distribution-spec), its token server and its part of the content app. */
 export async function registryRoutes(app: FastifyInstance, services: RegistryServices): Promise<void> {
   const registry = await openServedRegistry(services);
   running.set(services, registry);
@@ -51,16 +54,18 @@ export async function registryRoutes(app: FastifyInstance, services: RegistrySer
   });
   await app.register(async (scope) => {
     scope.setErrorHandler(answerError);
-    scope.addHook('onRequest', async (request, reply) => {
+    scope.addHook('onRequest', async (_request, reply) => {
       reply.headers(STANDING_HEADERS);
-      // Before a body is read: pushing is not served yet.
-      if (!READS.has(request.method)) throw unsupported(request.method);
     });
+    // Bytes are taken in by whoever wants them, whatever they are called.
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
     for (const url of ['/v2', '/v2/*']) {
       scope.route({
         method: METHODS,
         url,
         exposeHeadRoute: false,
+        config: { takesFiles: true },
         handler: (request, reply) => answer(registry, request, reply),
       });
     }
@@ -72,6 +77,7 @@ export async function registryRoutes(app: FastifyInstance, services: RegistrySer
     });
     contentRoute(scope, registry);
   });
+  if (services.config.PULP_FLATPAK_INDEX) flatpakRoutes(app, services);
 }
 
 const urlOf = (request: FastifyRequest): URL => new URL(request.url, 'http://localhost');
@@ -79,6 +85,14 @@ const urlOf = (request: FastifyRequest): URL => new URL(request.url, 'http://loc
 async function answer(registry: ServedRegistry, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   const url = urlOf(request);
   const path = parseRegistryPath(url.pathname);
+  const asked = { registry, request, reply, url };
+  if (path.kind === 'uploads') return answerUploads(asked, path);
+  if (path.kind === 'upload') return answerUpload(asked, path);
+  if (!READS.has(request.method)) {
+    if (path.kind === 'manifest') return answerManifest(asked, path);
+    if (path.kind === 'blob') return answerBlobRemoval(asked, path);
+    throw unsupported(request.method, 'GET, HEAD');
+  }
   switch (path.kind) {
     case 'base':
       await checkBase(registry, request);
@@ -95,7 +109,7 @@ async function answer(registry: ServedRegistry, request: FastifyRequest, reply: 
   }
 }
 
-type RepositoryPath = Exclude<RegistryPath, { kind: 'base' | 'catalog' }>;
+type RepositoryPath = Exclude<RegistryPath, { kind: 'base' | 'catalog' | 'uploads' | 'upload' }>;
 
 async function answerRepository(
   registry: ServedRegistry,
@@ -124,15 +138,17 @@ async function answerRepository(
       return reply.hijack();
     }
     case 'referrers': {
-      const artifactType = url.searchParams.get('artifactType') ?? undefined;
-      const index = await listReferrers(registry, version, path.digest, artifactType);
-      if (artifactType !== undefined) reply.header('oci-filters-applied', 'artifactType');
+      const query = parseReferrersQuery(path.digest, url.searchParams);
+      const { index, link } = await listReferrers(db, version, url.pathname, query);
+      if (link !== undefined) reply.header('link', link);
+      if (query.artifactType !== undefined) reply.header('oci-filters-applied', 'artifactType');
       return sendJson(reply, index, index.mediaType);
     }
   }
 }
 
 async function answerSignatures(registry: ServedRegistry, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  if (!READS.has(request.method)) throw unsupported(request.method, 'GET, HEAD');
   const { name, digest } = parseSignaturesPath(urlOf(request).pathname);
   const { version } = await readable(registry, request, name);
   if (!(await registry.manifests.find(version, digest))) throw manifestUnknown(digest);
@@ -157,6 +173,7 @@ function registryErrorOf(error: Error & { readonly statusCode?: number }): Regis
   if (error instanceof InvalidCredentialsError) return basicChallenge(error.message);
   if (error instanceof ThrottledError)
     return new RegistryError(429, 'TOOMANYREQUESTS', error.message, { headers: error.headers });
+  if (error instanceof StorageFullError) return new RegistryError(507, 'DENIED', error.message, { cause: error });
   if (isDatabaseAway(error)) {
     const headers = { 'retry-after': '2' };
     return new RegistryError(503, 'UNAVAILABLE', 'The database is not reachable at the moment.', { headers, cause: error });

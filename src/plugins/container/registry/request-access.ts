@@ -32,7 +32,7 @@ export const may = (
   );
 
 /** The request's token, proven. `scope` is what the challenge asks for. */
-async function bearer({ tokens }: ServedRegistry, request: FastifyRequest, scope?: string): Promise<VerifiedToken> {
+export async function bearer({ tokens }: ServedRegistry, request: FastifyRequest, scope?: string): Promise<VerifiedToken> {
   const text = BEARER.exec(request.headers.authorization ?? '')?.[1];
   if (text === undefined) throw bearerChallenge(tokens, scope, 'missing');
   const token = await tokens.verify(text);
@@ -44,7 +44,7 @@ async function bearer({ tokens }: ServedRegistry, request: FastifyRequest, scope
 const NOBODY = /^basic +Og==$/i;
 
 /** The request's user where Basic authentication is in force; null for nobody. */
-async function basic({ authenticator }: ServedRegistry, request: FastifyRequest): Promise<Caller | null> {
+export async function userOf({ authenticator }: ServedRegistry, request: FastifyRequest): Promise<Caller | null> {
   const header = request.headers.authorization;
   return header === undefined || NOBODY.test(header) ? null : authenticator.basic(header, request);
 }
@@ -56,13 +56,13 @@ export async function checkBase(registry: ServedRegistry, request: FastifyReques
     return;
   }
   // Clients learn here, and only here, that they may log in; without credentials they go on to what is public all the same.
-  if (!(await basic(registry, request))) throw basicChallenge('Authentication credentials were not provided.');
+  if (!(await userOf(registry, request))) throw basicChallenge('Authentication credentials were not provided.');
 }
 
 /** Whose catalog it is. */
 export async function checkCatalog(registry: ServedRegistry, request: FastifyRequest): Promise<Caller | null> {
   if (registry.services.config.PULP_TOKEN_AUTH_DISABLED) {
-    const caller = await basic(registry, request);
+    const caller = await userOf(registry, request);
     if (!caller) throw basicChallenge('Authentication credentials were not provided.');
     return caller;
   }
@@ -103,7 +103,7 @@ async function pulledByToken(registry: ServedRegistry, request: FastifyRequest, 
 }
 
 async function pulledByUser(registry: ServedRegistry, request: FastifyRequest, name: string): Promise<Pulled> {
-  const caller = await basic(registry, request);
+  const caller = await userOf(registry, request);
   const distribution = await registry.distributions.find(name);
   if (await may(registry, caller, 'pull', distribution)) return { distribution, caller: async () => caller };
   if (!caller) throw basicChallenge('Authentication credentials were not provided.');

@@ -4,7 +4,9 @@ import type { Caller, Login } from '../../../kit/api.ts';
 import { MalformedRequestError } from '../../../kit/errors.ts';
 import { isRepositoryName } from '../oci/reference.ts';
 import { sendJson } from './json-answer.ts';
+import { mayPush } from './push-access.ts';
 import { may } from './request-access.ts';
+import type { ServedDistribution } from './served-distribution.ts';
 import type { ServedRegistry } from './served-registry.ts';
 import type { Access, IssuedToken } from './token.ts';
 import { type AskedAccess, type OauthForm, oauthForm, parseScopes } from './token-request.ts';
@@ -24,11 +26,20 @@ async function grant(registry: ServedRegistry, caller: Caller | null, asked: Ask
   const actions: string[] = [];
   for (const action of wanted) {
     const right = RIGHTS[action];
-    if (right !== undefined && (await may(registry, caller, right, distribution))) actions.push(action);
+    if (right !== undefined && (await allowed(registry, caller, right, name, distribution))) actions.push(action);
   }
   if (actions.includes('push') && !actions.includes('pull')) actions.push('pull');
   return { type, name, actions };
 }
+
+const allowed = (
+  registry: ServedRegistry,
+  caller: Caller | null,
+  right: 'pull' | 'push',
+  name: string,
+  distribution: ServedDistribution | undefined,
+): Promise<boolean> =>
+  right === 'push' ? mayPush(registry, caller, name, distribution) : may(registry, caller, right, distribution);
 
 const writes = ({ actions }: Access): boolean => actions.includes('push') || actions.includes('delete');
 

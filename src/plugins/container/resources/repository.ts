@@ -47,7 +47,7 @@ export const containerRepository = defineRepository({
     content_manager: ['view', 'sync', 'modify_content', 'build_image', 'container.delete_containerrepository_versions'],
   },
   actions: { sync },
-  detail: { table: 'container_repository', columns: ['manifest_signing_service_id'] },
+  detail: { table: 'container_repository', columns: ['manifest_signing_service_id', 'origin'] },
 });
 
 export const containerRepositoryVersions = versionsOf(containerRepository, {

@@ -25,6 +25,8 @@ export interface KnownManifest {
   readonly id: string;
   readonly is_bootable: boolean;
   readonly is_flatpak: boolean;
+  /** What it refers to. */
+  readonly subject: Digest | null;
   /** The body of an index; null for other kinds, whose blobs are known with them. */
   readonly index: { readonly body: Buffer; readonly mediaType: string } | null;
 }
@@ -101,18 +103,19 @@ export async function findManifests(
     id: string;
     is_bootable: boolean;
     is_flatpak: boolean;
+    subject: Digest | null;
     media_type: string;
     body: Buffer | null;
   }>(sql`
     with ${seenContent(sql`
       select m.id from container_manifest m where m.domain_id = ${domainId}::uuid and m.digest = any(${digests}::text[])`)}
-    select m.digest, m.id, m.is_bootable, m.is_flatpak, m.media_type,
+    select m.digest, m.id, m.is_bootable, m.is_flatpak, m.subject, m.media_type,
       case when m.media_type in (${OCI_INDEX}, ${DOCKER_MANIFEST_LIST}) then m.data end as body
     from seen join container_manifest m on m.id = seen.id`);
   return new Map(
-    rows.map(({ digest, id, is_bootable, is_flatpak, media_type, body }) => [
+    rows.map(({ digest, id, is_bootable, is_flatpak, subject, media_type, body }) => [
       digest,
-      { id, is_bootable, is_flatpak, index: body && { body, mediaType: media_type } },
+      { id, is_bootable, is_flatpak, subject, index: body && { body, mediaType: media_type } },
     ]),
   );
 }
@@ -121,6 +124,22 @@ export async function findManifests(
 export async function manifestDigests(db: Database, roots: ContentSelection): Promise<readonly Digest[]> {
   const rows = await db.query<{ digest: Digest }>(sql`
     select m.digest from container_manifest m where m.id in (${manifestsBelow(roots)})`);
+  return rows.map((row) => row.digest);
+}
+
+/** Those of the digests whose manifest is not in the repository's latest version. */
+export async function absentFromLatest(
+  db: Database,
+  repositoryId: string,
+  domainId: string,
+  digests: readonly Digest[],
+): Promise<readonly Digest[]> {
+  const rows = await db.query<{ digest: Digest }>(sql`
+    select asked.digest from unnest(${digests}::text[]) as asked(digest)
+    where not exists (
+      select from container_manifest m join repository_content rc on rc.content_id = m.id
+      where m.domain_id = ${domainId}::uuid and m.digest = asked.digest
+        and rc.repository_id = ${repositoryId}::uuid and rc.version_removed is null)`);
   return rows.map((row) => row.digest);
 }
 

@@ -1,5 +1,6 @@
 import type { ContentRow } from '../../../core/plugin-api.ts';
 import type { Digest } from '../../../lib/digest.ts';
+import { storableText } from '../../../lib/storable-text.ts';
 import type { ManifestColumn } from './content-tables.ts';
 import type { DeclaredManifest } from './declared-content.ts';
 
@@ -8,6 +9,8 @@ export function manifestRow(
   { manifest, derived }: DeclaredManifest,
   blobId: (digest: Digest) => string,
 ): ContentRow<ManifestColumn> {
+  // What a list of referrers has to say of it (OCI distribution-spec, "Listing Referrers"): an index has no config.
+  const artifactType = manifest.artifactType || manifest.config?.mediaType;
   return {
     digest: manifest.digest,
     schema_version: manifest.schemaVersion,
@@ -18,19 +21,16 @@ export function manifestRow(
     is_bootable: derived.is_bootable,
     is_flatpak: derived.is_flatpak,
     type: derived.type,
-    architecture: derived.architecture && storable(derived.architecture),
-    os: derived.os && storable(derived.os),
+    architecture: derived.architecture && storableText(derived.architecture),
+    os: derived.os && storableText(derived.os),
     compressed_image_size: derived.compressed_image_size,
     config_blob_id: manifest.config ? blobId(manifest.config.digest) : null,
-    artifact_type: manifest.artifactType === undefined ? null : storable(manifest.artifactType),
+    artifact_type: artifactType === undefined ? null : storableText(artifactType),
     subject: manifest.subject ?? null,
     // Manifests are kept whole in `data`.
     artifact_id: null,
   };
 }
 
-/** PostgreSQL keeps no NUL and no half of a surrogate pair; the bytes in `data` keep everything. */
-const storable = (text: string): string => Buffer.from(text.replaceAll('\0', '')).toString();
-
 const jsonText = (record: Readonly<Record<string, string>>): string =>
-  JSON.stringify(Object.fromEntries(Object.entries(record).map(([name, value]) => [storable(name), storable(value)])));
+  JSON.stringify(Object.fromEntries(Object.entries(record).map(([name, value]) => [storableText(name), storableText(value)])));

@@ -23,6 +23,8 @@ export interface WalkedManifest {
   readonly digest: Digest;
   readonly is_bootable: boolean;
   readonly is_flatpak: boolean;
+  /** What it refers to. */
+  readonly subject: Digest | undefined;
   /** Whether this walk had to fetch it. */
   readonly fresh: boolean;
   /** False where only signed images are wanted and this, or an image in it, has no signature: then nothing of it is declared. */
@@ -51,6 +53,8 @@ interface Way {
   readonly progress: ManifestProgress;
   /** What the walk began with gets counted. */
   readonly reference: boolean;
+  /** It belongs to a manifest that was accepted: then it needs no signature of its own. */
+  readonly belongs: boolean;
   readonly platform: Platform | undefined;
   readonly ancestors: readonly Digest[];
 }
@@ -78,10 +82,18 @@ export class ManifestWalk {
     return this.#knownIds;
   }
 
-  /** Walks what a reference of the selection stands for: its digest, and it itself where it had to be fetched to learn that. */
-  reference(digest: Digest, fetched: Manifest | undefined, progress: ManifestProgress): Promise<WalkedManifest> {
+  /**
+   * Walks what a reference of the selection stands for: its digest, and it itself where it had to be fetched to learn that. `belongs`: to
+   * a manifest that was accepted.
+   */
+  reference(digest: Digest, fetched: Manifest | undefined, progress: ManifestProgress, belongs = false): Promise<WalkedManifest> {
     progress.begin();
-    return this.#walk(digest, fetched, { progress, reference: true, platform: undefined, ancestors: [] });
+    return this.#walk(digest, fetched, { progress, reference: true, belongs, platform: undefined, ancestors: [] });
+  }
+
+  /** Whether the server has the manifest, or this sync has fetched it. */
+  async knows(digest: Digest): Promise<boolean> {
+    return this.#walks.has(digest) || (await this.#lookup(digest)) !== undefined;
   }
 
   /** The caller has announced the manifest to `progress`; here it is taken off again once it is at hand. */
@@ -104,13 +116,13 @@ export class ManifestWalk {
     const { stored, manifest, accepted } = await progress.reporting(this.#options.signal, async () => {
       const found = await this.#lookup(digest);
       const parsed = await this.#obtain(digest, found, fetched);
-      return { stored: found, manifest: parsed, accepted: await this.#isSigned(digest, parsed) };
+      return { stored: found, manifest: parsed, accepted: way.belongs || (await this.#isSigned(digest, parsed)) };
     });
     if (accepted) this.#accepted.add(digest);
     if (accepted && reference) progress.countReference();
     if (accepted && manifest) progress.begin(manifest.children.length);
     progress.end();
-    if (!accepted) return { digest, is_bootable: false, is_flatpak: false, fresh: false, accepted: false };
+    if (!accepted) return notAccepted(digest);
     if (!manifest) return this.#declareKnown(digest, stored);
     const { held } = this.#options;
     held.add(manifest.body.length);
@@ -147,6 +159,7 @@ export class ManifestWalk {
       digest,
       is_bootable: stored?.is_bootable === true,
       is_flatpak: stored?.is_flatpak === true,
+      subject: stored?.subject ?? undefined,
       fresh: false,
       accepted: true,
     };
@@ -165,6 +178,7 @@ export class ManifestWalk {
       digest: manifest.digest,
       is_bootable: derived.is_bootable,
       is_flatpak: derived.is_flatpak,
+      subject: manifest.subject,
       fresh: true,
       accepted: true,
     };
@@ -188,7 +202,7 @@ export class ManifestWalk {
     for await (const child of mapConcurrent(manifest.children, walkChild, { limit: CHILDREN_AT_ONCE, signal }))
       children.push(child);
     if (children.some((child) => !child.accepted)) {
-      return { digest: manifest.digest, is_bootable: false, is_flatpak: false, fresh: false, accepted: false };
+      return notAccepted(manifest.digest);
     }
     const derived = { ...derivedFields(manifest), ...inheritedFields(children) };
     // A pushed index may have come without its children: then its list is completed.
@@ -198,6 +212,7 @@ export class ManifestWalk {
       digest: manifest.digest,
       is_bootable: derived.is_bootable,
       is_flatpak: derived.is_flatpak,
+      subject: manifest.subject,
       fresh: !stored,
       accepted: true,
     };
@@ -221,6 +236,15 @@ export class ManifestWalk {
     for (const signature of await signatures.of(digest)) declared.push({ kind: 'signature', digest, signature });
   }
 }
+
+const notAccepted = (digest: Digest): WalkedManifest => ({
+  digest,
+  is_bootable: false,
+  is_flatpak: false,
+  subject: undefined,
+  fresh: false,
+  accepted: false,
+});
 
 /** An index that contains itself, or too many levels of others. */
 class NestedIndexError extends Error {

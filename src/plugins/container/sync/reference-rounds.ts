@@ -1,18 +1,20 @@
 import type { TaskContext } from '../../../kit/define-task.ts';
 import { mapConcurrent } from '../../../lib/concurrent-map.ts';
 import type { Digest } from '../../../lib/digest.ts';
+import { fallbackTag } from '../oci/reference.ts';
 import type { Registry } from '../oci/registry-client.ts';
 import { HeadProbe } from './head-probe.ts';
 import { findManifests, type KnownTag, namesSeen } from './known-content.ts';
 import type { ContainerRemote } from './load-container-remote.ts';
 import { ManifestProgress } from './manifest-progress.ts';
 import {
-  companionSubject,
+  companionStem,
   companionTagsOf,
   looksLikeCompanion,
   type ReferenceSelection,
   selectReferences,
 } from './reference-selection.ts';
+import type { ReferrerRounds } from './referrer-rounds.ts';
 import { isNotFound, type Reference, type SyncRun } from './sync-run.ts';
 
 /** Without a tag list each of these costs four requests; above, the list is the cheaper way to find companions. */
@@ -26,13 +28,16 @@ export interface RoundsOptions {
   readonly latest: ReadonlyMap<string, KnownTag>;
   /** Only images that have a companion are wanted: the registry offers no other signatures. */
   readonly companionsDecide: boolean;
+  readonly referrers: ReferrerRounds;
   readonly signal: AbortSignal;
 }
 
-/** What is to be synced: first the selected references, then the companions of what these have brought. */
+/** What is to be synced: first the selected references, then the companions of what these have brought, then what refers to any of that. */
 export class ReferenceRounds {
   readonly #options: RoundsOptions;
   readonly #selection: ReferenceSelection;
+  /** Companions that were found, so far. */
+  readonly #companions = new Set<string>();
   #listed: readonly string[] | undefined;
 
   constructor(options: RoundsOptions) {
@@ -40,16 +45,19 @@ export class ReferenceRounds {
     this.#selection = selectReferences(options.remote.includes, options.remote.excludes);
   }
 
-  /** The digests that have a companion upstream, where that decides what is wanted. Reads the tag list. */
-  async subjects(): Promise<ReadonlySet<Digest> | undefined> {
+  /** The fallback tags of the digests that have a companion upstream, where that decides what is wanted. Reads the tag list. */
+  async subjects(): Promise<ReadonlySet<string> | undefined> {
     if (!this.#options.companionsDecide) return undefined;
-    return new Set((await this.#tags()).map(companionSubject).filter((subject) => subject !== undefined));
+    return new Set((await this.#tags()).map(companionStem).filter((stem) => stem !== undefined));
   }
 
   /** Syncs all that the remote selects. */
   async sync(run: SyncRun): Promise<void> {
     await this.#syncSelected(run);
     if (this.#companionsApart) await this.#syncCompanions(run);
+    const found = await this.#options.referrers.sync(run);
+    // Without a list each digest would cost four requests: those of the selection itself are enough.
+    if (found && this.#companionsApart && this.#listed) await this.#syncCompanions(run);
   }
 
   /** With a filter, companions follow their subjects; without, they are tags like any other. */
@@ -73,16 +81,16 @@ export class ReferenceRounds {
 
   /** All companions, and theirs, until there are no more. */
   async #syncCompanions(run: SyncRun): Promise<void> {
-    const done = new Set<string>();
     let progress: ManifestProgress | undefined;
+    let total = 0;
     for (;;) {
-      const companions = (await this.#companionsOf(await run.digests(), done)).filter(({ tag }) => !done.has(tag));
+      const companions = (await this.#companionsOf(await run.digests())).filter(({ tag }) => !this.#companions.has(tag));
       if (companions.length === 0) break;
-      for (const { tag } of companions) done.add(tag);
+      for (const { tag } of companions) this.#companions.add(tag);
       progress ??= this.#companionProgress();
-      progress.setTotal(done.size);
+      total += companions.length;
+      progress.setTotal(total);
       await run.sync(companions, progress, true);
-      // Without a list, each round would ask for four tags a digest: those of the selection itself are enough.
       if (!this.#listed) break;
     }
     progress?.seal();
@@ -93,11 +101,12 @@ export class ReferenceRounds {
     return new ManifestProgress(report);
   }
 
-  async #companionsOf(subjects: ReadonlySet<Digest>, done: ReadonlySet<string>): Promise<Extract<Reference, { tag: string }>[]> {
+  async #companionsOf(subjects: ReadonlySet<Digest>): Promise<Extract<Reference, { tag: string }>[]> {
     if (!this.#listed && subjects.size <= MAX_PROBED_SUBJECTS) return this.#probe(subjects);
+    const stems = new Set([...subjects].map(fallbackTag));
     const companions = (await this.#tags()).filter((tag) => {
-      const subject = companionSubject(tag);
-      return subject !== undefined && subjects.has(subject) && !done.has(tag) && !this.#selection.excludes(tag);
+      const stem = companionStem(tag);
+      return stem !== undefined && stems.has(stem) && !this.#companions.has(tag) && !this.#selection.excludes(tag);
     });
     return this.#tagReferences(companions, false);
   }

@@ -1,5 +1,6 @@
 import { type Digest, parseDigest } from '../../../lib/digest.ts';
 import { glob } from '../../../lib/glob.ts';
+import { fallbackTag } from '../oci/reference.ts';
 
 /** What a remote's `includes` and `excludes` let through (spec: sync, Selection). */
 export interface ReferenceSelection {
@@ -33,17 +34,17 @@ export function selectReferences(includes: readonly string[] | null, excludes: r
   };
 }
 
-const COMPANION = /^(sha256)-([0-9a-f]{64})(?:\..*)?$/;
+const COMPANION = /^(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{64})(?:\..*)?$/;
 
-/** The digest that a tag is a companion of: `sha256-<hex>`, `sha256-<hex>.sig`, `.att`, `.sbom`, …; undefined for any other tag. */
-export function companionSubject(tag: string): Digest | undefined {
-  const match = COMPANION.exec(tag);
-  return match ? parseDigest(`${match[1]}:${match[2]}`) : undefined;
-}
+/**
+ * The fallback tag of the digest that a tag is a companion of: of `sha256-<hex>`, `sha256-<hex>.sig`, `.att`, `.sbom`, … it is what comes
+ * before the dot; undefined for any other tag. Not every digest can be told from it (`fallbackTag`).
+ */
+export const companionStem = (tag: string): string | undefined => COMPANION.exec(tag)?.[1];
 
 /** Any filter takes these out of the tag list, companions or not. */
-export const looksLikeCompanion = (tag: string): boolean => tag.startsWith('sha256-');
+export const looksLikeCompanion = (tag: string): boolean => tag.startsWith('sha256-') || companionStem(tag) !== undefined;
 
 /** The companions that cosign and the referrers fallback know: what to ask for where there is no tag list. */
 export const companionTagsOf = (digest: Digest): string[] =>
-  digest.startsWith('sha256:') ? ['', '.sig', '.att', '.sbom'].map((suffix) => `${digest.replace(':', '-')}${suffix}`) : [];
+  ['', '.sig', '.att', '.sbom'].map((suffix) => `${fallbackTag(digest)}${suffix}`);

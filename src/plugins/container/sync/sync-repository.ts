@@ -1,7 +1,9 @@
 import { contentIds, publishVersion, syncedVersion } from '../../../core/plugin-api.ts';
+import { sql } from '../../../db/sql.ts';
 import { openUpstream } from '../../../download/upstream.ts';
 import type { Progress, TaskContext } from '../../../kit/define-task.ts';
 import type { Digest } from '../../../lib/digest.ts';
+import { fallbackTag } from '../oci/reference.ts';
 import { openRegistry, type Registry } from '../oci/registry-client.ts';
 import { closureOf } from './closure.ts';
 import { UNIQUE_TAGS } from './content-tables.ts';
@@ -9,7 +11,8 @@ import { tagsOfLatest } from './known-content.ts';
 import { type ContainerRemote, loadContainerRemote } from './load-container-remote.ts';
 import { ManifestSignatures } from './manifest-signatures.ts';
 import { ReferenceRounds } from './reference-rounds.ts';
-import { companionSubject } from './reference-selection.ts';
+import { companionStem } from './reference-selection.ts';
+import { ReferrerRounds } from './referrer-rounds.ts';
 import { SyncRun } from './sync-run.ts';
 
 export interface SyncOptions {
@@ -26,6 +29,7 @@ interface Selected {
   /** Tags that the latest version has already. */
   readonly unchanged: readonly string[];
   readonly roots: readonly string[];
+  readonly referrers: ReferrerRounds;
 }
 
 /**
@@ -78,9 +82,10 @@ async function fetchSelected(
   const latest = await tagsOfLatest(context.services.db, options.repository_id);
   const signatures = await ManifestSignatures.open(registry, remote.sigstore, signal, context.log);
   const companionsDecide = options.signed_only && !signatures;
-  const rounds = new ReferenceRounds({ context, remote, registry, latest, companionsDecide, signal });
+  const referrers = await ReferrerRounds.open({ context, repositoryId: options.repository_id, remote, registry, signal });
+  const rounds = new ReferenceRounds({ context, remote, registry, latest, companionsDecide, referrers, signal });
   const subjects = await rounds.subjects();
-  const wants = (digest: Digest, tag = '') => !subjects || subjects.has(digest) || companionSubject(tag) !== undefined;
+  const wants = (digest: Digest, tag = '') => !subjects || subjects.has(fallbackTag(digest)) || companionStem(tag) !== undefined;
   const run = new SyncRun({
     context,
     remote,
@@ -104,20 +109,20 @@ async function fetchSelected(
     throw error;
   }
   await run.close();
-  return { unchanged: run.unchanged, roots: run.roots };
+  return { unchanged: run.unchanged, roots: run.roots, referrers };
 }
 
 async function publish(
   { repository_id, mirror }: SyncOptions,
-  { unchanged, roots }: Selected,
+  { unchanged, roots, referrers }: Selected,
   association: Progress,
   context: TaskContext,
 ): Promise<unknown> {
   const add = closureOf(contentIds(mirror ? [...unchanged, ...roots] : roots));
-  const version = await publishVersion(context.services, context, {
-    repository_id,
-    change: { add, mirror },
-    unique: [UNIQUE_TAGS],
+  const publication = { repository_id, change: { add, mirror }, unique: [UNIQUE_TAGS] };
+  const version = await publishVersion(context.services, context, publication, async (tx) => {
+    await tx.execute(sql`update container_repository set mirrored = true where id = ${repository_id}::uuid and not mirrored`);
+    await referrers.remember(tx);
   });
   const repository = { pulpType: 'container.container', repository_id };
   return (await syncedVersion(context, repository, version, association)) ?? null;

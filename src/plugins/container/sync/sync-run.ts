@@ -1,7 +1,7 @@
 import { anyOf, contentIds } from '../../../core/plugin-api.ts';
 import { UpstreamError } from '../../../download/upstream-error.ts';
 import type { Progress, TaskContext } from '../../../kit/define-task.ts';
-import { mapConcurrent } from '../../../lib/concurrent-map.ts';
+import { forEachConcurrent } from '../../../lib/concurrent-map.ts';
 import type { Digest } from '../../../lib/digest.ts';
 import { HeldBytes } from '../../../lib/held-bytes.ts';
 import type { Manifest } from '../oci/manifest.ts';
@@ -33,7 +33,14 @@ export type Reference =
       /** Nothing happens where the upstream does not have it (any longer). */
       readonly optional?: boolean;
     }
-  | { readonly digest: Digest };
+  | { readonly digest: Digest }
+  | Referrer;
+
+/** A manifest that the upstream lists as a referrer of another. */
+export interface Referrer {
+  readonly digest: Digest;
+  readonly subject: Digest;
+}
 
 export interface SyncRunOptions {
   readonly context: TaskContext;
@@ -109,7 +116,12 @@ export class SyncRun {
         throw error;
       }
     };
-    for await (const _ of mapConcurrent(source, run, { limit: REFERENCES_AT_ONCE, signal }));
+    await forEachConcurrent(source, run, { limit: REFERENCES_AT_ONCE, signal });
+  }
+
+  /** Digests of the manifests that were not found under unchanged tags. */
+  get walkedDigests(): Iterable<Digest> {
+    return this.#walk.digests;
   }
 
   /** Digests of all manifests that belong to what was synced so far. */
@@ -131,7 +143,7 @@ export class SyncRun {
     const missing = await missingBlobs(db, known, remote.policy === 'immediate' ? 'all' : 'configs');
     const store = (blob: (typeof missing)[number]) =>
       syncing(`blob ${blob.digest} of ${this.#place}`, signal, () => this.#blobs.store(blob));
-    for await (const _ of mapConcurrent(missing, store, { limit: REFERENCES_AT_ONCE, signal }));
+    await forEachConcurrent(missing, store, { limit: REFERENCES_AT_ONCE, signal });
   }
 
   /** Saves what is left, after an error too: the next sync goes on from there. Throws where it cannot be saved. */
@@ -158,6 +170,7 @@ export class SyncRun {
     const what = 'tag' in reference ? `tag "${reference.tag}"` : `manifest ${reference.digest}`;
     return syncing(`${what} of ${this.#place}`, this.#options.signal, async () => {
       if ('tag' in reference) return this.#syncTag(reference, progress);
+      if ('subject' in reference) return this.#syncReferrer(reference, progress);
       if (!this.#options.wants(reference.digest)) return;
       const walked = await this.#walk.reference(reference.digest, undefined, progress);
       if (walked.accepted) this.#declared.push({ kind: 'root', digest: walked.digest });
@@ -184,6 +197,38 @@ export class SyncRun {
     progress.end();
     const walked = await walk;
     if (walked.accepted) this.#declared.push({ kind: 'tag', name: tag, digest: walked.digest });
+  }
+
+  async #syncReferrer({ digest, subject }: Referrer, progress: ManifestProgress): Promise<void> {
+    const { context, registry, signal } = this.#options;
+    progress.begin();
+    const found = await progress.reporting(signal, async () => {
+      if (await this.#walk.knows(digest)) return { fetched: undefined };
+      try {
+        return { fetched: await registry.manifest(digest, digest, signal) };
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+        return undefined;
+      }
+    });
+    if (!found) {
+      context.log.warn({ digest, subject }, 'the upstream lists a referrer that it does not have; it is left out');
+      progress.end();
+      return;
+    }
+    const walk = this.#walk.reference(digest, found.fetched, progress, true);
+    progress.end();
+    const walked = await walk;
+    if (walked.subject === subject) {
+      if (walked.accepted) this.#declared.push({ kind: 'root', digest });
+      return;
+    }
+    // One without a subject is listed because of a fallback tag, and comes with that.
+    if (walked.subject !== undefined)
+      context.log.warn(
+        { digest, subject, names: walked.subject },
+        'the upstream lists a referrer that names another subject; it is left out',
+      );
   }
 
   /** The digest that a tag has upstream, with the manifest where that had to be fetched to learn it; undefined where it is optional and absent. */

@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import type { Database } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
-import { mapConcurrent } from '../../../lib/concurrent-map.ts';
+import { forEachConcurrent } from '../../../lib/concurrent-map.ts';
 import type { UnitType } from '../content/known-objects.ts';
 import type { Checksum } from '../format/checksum.ts';
 import { ObjectType, objectPath } from '../format/object.ts';
@@ -42,7 +42,7 @@ export async function layOutRepository(
     if (path === undefined) await pipeline(await storage.read(file as string), createWriteStream(target), { signal });
     else await symlink(path, target);
   };
-  for await (const _ of mapConcurrent(objects, place, { limit: FILES_AT_ONCE, signal }));
+  await forEachConcurrent(objects, place, { limit: FILES_AT_ONCE, signal });
   return true;
 }
 

@@ -1,6 +1,6 @@
 import { type BatchedLookup, batchedLookup, type StoredFile } from '../../../core/plugin-api.ts';
 import type { Services } from '../../../kit/services.ts';
-import { mapConcurrent } from '../../../lib/concurrent-map.ts';
+import { forEachConcurrent } from '../../../lib/concurrent-map.ts';
 import { findCommits, type KnownCommit } from '../content/known-objects.ts';
 import { readStored, storeBytes } from '../content/stored-bytes.ts';
 import type { Checksum } from '../format/checksum.ts';
@@ -56,7 +56,7 @@ export class CommitChains {
   /** Follows the refs. Throws where the upstream does not have the commit of a ref; where it does not have a parent, history ends there. */
   async follow(refs: readonly SelectedRef[]): Promise<ReadonlyMap<Checksum, ChainedCommit>> {
     const { signal } = this.#options;
-    for await (const _ of mapConcurrent(refs, (ref) => this.#followRef(ref), { limit: REFS_AT_ONCE, signal }));
+    await forEachConcurrent(refs, (ref) => this.#followRef(ref), { limit: REFS_AT_ONCE, signal });
     return this.#commits;
   }
 

@@ -1,5 +1,5 @@
 import type { TaskContext } from '../../../kit/define-task.ts';
-import { mapConcurrent } from '../../../lib/concurrent-map.ts';
+import { forEachConcurrent } from '../../../lib/concurrent-map.ts';
 import { type RepositoryFile, saveFiles } from '../content/file-saver.ts';
 import { readStored, storeBytes } from '../content/stored-bytes.ts';
 import type { Checksum } from '../format/checksum.ts';
@@ -97,7 +97,7 @@ class FileSync {
       await this.add(path, bytes);
       onFetched();
     };
-    for await (const _ of mapConcurrent(asked, ask, { limit: FILES_AT_ONCE, signal }));
+    await forEachConcurrent(asked, ask, { limit: FILES_AT_ONCE, signal });
   }
 
   /** Static deltas to the mirrored commits. */
@@ -109,7 +109,7 @@ class FileSync {
       this.kept.push(...known);
       this.fetched.push(...fetched);
     };
-    for await (const _ of mapConcurrent(await this.#deltaNames(), fetch, { limit: DELTAS_AT_ONCE, signal }));
+    await forEachConcurrent(await this.#deltaNames(), fetch, { limit: DELTAS_AT_ONCE, signal });
   }
 
   /** From the summary, or from the indexes where the summary leaves them out. */
@@ -144,7 +144,7 @@ class FileSync {
         if (name.to === commit) names.set(deltaNameText(name), superblock);
       }
     };
-    for await (const _ of mapConcurrent(commits, ask, { limit: FILES_AT_ONCE, signal }));
+    await forEachConcurrent(commits, ask, { limit: FILES_AT_ONCE, signal });
     return names;
   }
 }

@@ -1,0 +1,145 @@
+import { findArtifacts, saveNewArtifact, seeContent, storedFile } from '../../../core/plugin-api.ts';
+import type { Queryable } from '../../../db/database.ts';
+import { sql } from '../../../db/sql.ts';
+import type { Services } from '../../../kit/services.ts';
+import type { ChecksumName, Checksums } from '../../../lib/checksums.ts';
+import { algorithmOf, type Digest, hexOf } from '../../../lib/digest.ts';
+import { artifactKey, pushedPartKey } from '../../../storage/layout.ts';
+import { MissingFileError } from '../../../storage/storage.ts';
+import { digestMismatch, uploadUnknown } from '../registry/registry-error.ts';
+import { ContentSaver } from '../sync/save-declared.ts';
+import { ReceivedBlob } from './received-blob.ts';
+import { following, removeParts, takeUpload, type Upload, type UploadPart, type UploadServices } from './upload.ts';
+
+export type PushServices = UploadServices & Pick<Services, 'domain'>;
+
+/** A blob that is whole, not yet under its key. */
+interface WholeBlob {
+  readonly size: number;
+  readonly checksums: Checksums;
+  store(key: string): Promise<void>;
+}
+
+/** What is to become a blob of a repository: of this digest, in whichever way it comes. */
+export interface BlobPush {
+  readonly repository_id: string;
+  readonly digest: Digest;
+  /** Of the request. */
+  readonly bytes: AsyncIterable<Uint8Array>;
+  /** Bytes that a blob may have. */
+  readonly most: number;
+}
+
+const checksumsWanted = ({ config }: Pick<Services, 'config'>, digest: Digest): ReadonlySet<ChecksumName> =>
+  new Set([...config.PULP_ALLOWED_CONTENT_CHECKSUMS, algorithmOf(digest)]);
+
+/** Takes in a blob that comes in one request. Throws RegistryError: 400 where the bytes are not what the digest says, 413. */
+export async function pushBlob(services: PushServices, push: BlobPush): Promise<void> {
+  const { digest, bytes, most } = push;
+  const received = await ReceivedBlob.receive(bytes, { wanted: checksumsWanted(services, digest), most }, services.storage);
+  try {
+    await keepBlob(services, push, received);
+  } finally {
+    await received.drop();
+  }
+}
+
+/** Ends an upload, with the last of its bytes. What is wrong with it ends it too: throws RegistryError (400, 404, 413, 416). */
+export async function finishUpload(services: PushServices, push: BlobPush, upload: Upload): Promise<void> {
+  try {
+    const [part, ...others] = upload.parts;
+    const rest = push.bytes[Symbol.asyncIterator]();
+    const first = await rest.next();
+    const promoted = part && others.length === 0 && first.done && promotable(services, part, push.digest);
+    if (promoted) await keepBlob(services, push, promoted, upload);
+    else
+      await assemble(services, push, upload, first.done ? [] : following([first.value], { [Symbol.asyncIterator]: () => rest }));
+  } catch (error) {
+    await services.db
+      .transaction((tx) => takeUpload(tx, upload))
+      .catch((cause: unknown) => {
+        services.log.debug({ err: cause, upload: upload.id }, 'an upload that failed had ended already');
+      });
+    throw error;
+  } finally {
+    await removeParts(services, upload.parts);
+  }
+}
+
+/** The only part of an upload, where what is known of it is all that is to be known. */
+function promotable({ storage, config }: PushServices, part: UploadPart, digest: Digest): WholeBlob | undefined {
+  const known = algorithmOf(digest) === 'sha256' && config.PULP_ALLOWED_CONTENT_CHECKSUMS.every((name) => name === 'sha256');
+  if (!known) return undefined;
+  return { size: part.size, checksums: { sha256: part.sha256 }, store: (key) => storage.move(pushedPartKey(part.id), key) };
+}
+
+/** Puts together what has come in several requests. */
+async function assemble(
+  services: PushServices,
+  push: BlobPush,
+  upload: Upload,
+  rest: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const { storage } = services;
+  const before = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
+    if (upload.body) yield upload.body;
+    for (const part of upload.parts) yield* (await storage.read(pushedPartKey(part.id))) as AsyncIterable<Buffer>;
+    yield* rest;
+  };
+  const reception = { wanted: checksumsWanted(services, push.digest), most: push.most };
+  const received = await ReceivedBlob.receive(before(), reception, storage).catch((error: unknown) => {
+    // Its files went with the storage's other folders, as in a restore.
+    throw error instanceof MissingFileError ? uploadUnknown(upload.id) : error;
+  });
+  try {
+    await keepBlob(services, push, received, upload);
+  } finally {
+    await received.drop();
+  }
+}
+
+/** In one step, the blob is the repository's, and the upload, if it came by one, is gone. Throws RegistryError (400) for other bytes. */
+async function keepBlob(services: PushServices, push: BlobPush, blob: WholeBlob, upload?: Upload): Promise<void> {
+  const { digest, repository_id } = push;
+  const actual = blob.checksums[algorithmOf(digest)];
+  if (actual !== hexOf(digest)) throw digestMismatch(digest, `${algorithmOf(digest)}:${actual}`);
+  await services.db.transaction(async (tx) => {
+    if (upload) await takeUpload(tx, upload);
+    const artifact_id = await keepArtifact(tx, services, blob);
+    const saver = new ContentSaver(services, services.domain.id);
+    await saver.saveIn(tx, [{ kind: 'blob', digest, size: blob.size, file: undefined, artifact_id }]);
+    await addPending(tx, repository_id, saver.blobId(digest));
+  });
+}
+
+/** The artifact of these bytes, made where it is not there; a file that was lost has come back. */
+async function keepArtifact(tx: Queryable, { storage, domain }: PushServices, blob: WholeBlob): Promise<string> {
+  const file = storedFile(blob.size, blob.checksums);
+  const { sha256 } = file.checksums;
+  const key = artifactKey(sha256);
+  const made = await saveNewArtifact(tx, storage, domain.id, file, () => blob.store(key));
+  if (made !== undefined) return made;
+  const [known] = await findArtifacts(tx, domain.id, [sha256]);
+  if (!known) throw new Error(`the artifact ${sha256} went while it was looked for`);
+  if ((await storage.size(known.file)) === undefined) await blob.store(known.file);
+  return known.id;
+}
+
+/** Content is the repository's, until a version holds it. */
+export async function addPending(tx: Queryable, repositoryId: string, contentId: string): Promise<void> {
+  await tx.execute(sql`
+    insert into container_pending_content (repository_id, content_id)
+    select ${repositoryId}::uuid, ${contentId}::uuid
+    where not exists (select from repository_content rc
+      where rc.repository_id = ${repositoryId}::uuid and rc.content_id = ${contentId}::uuid and rc.version_removed is null)
+    on conflict (repository_id, content_id) do update set pulp_created = now()`);
+}
+
+/** Makes a blob that another repository has this one's, too. Answers false, with nothing done, where it has just gone. */
+export function mountBlob({ db }: Pick<Services, 'db'>, contentId: string, repositoryId: string): Promise<boolean> {
+  return db.transaction(async (tx) => {
+    const seen = await seeContent(tx, [contentId]);
+    if (seen.length > 0) await addPending(tx, repositoryId, contentId);
+    return seen.length > 0;
+  });
+}

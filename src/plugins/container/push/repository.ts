@@ -1,0 +1,92 @@
+import { v7 as uuid7 } from 'uuid';
+import { contentRedirectGuard } from '../../../core/plugin-api.ts';
+import type { Queryable } from '../../../db/database.ts';
+import { sql } from '../../../db/sql.ts';
+import type { Caller } from '../../../kit/api.ts';
+import { uniqueViolation } from '../../../kit/conflicts.ts';
+import type { Resource } from '../../../kit/define-resource.ts';
+import { ValidationError } from '../../../kit/errors.ts';
+import { storeOf } from '../../../kit/general-tasks.ts';
+import type { Services } from '../../../kit/services.ts';
+import { denied, RegistryError } from '../registry/registry-error.ts';
+import { containerDistribution } from '../resources/distribution.ts';
+import { containerRepository } from '../resources/repository.ts';
+
+type RepositoryServices = Pick<Services, 'db' | 'access' | 'domain' | 'catalog'>;
+
+interface KnownRepository {
+  readonly id: string;
+  readonly mirrored: boolean;
+}
+
+/**
+ * The repository that is pushed to under a name for the first time: made with its distribution and namespace, in one transaction, unless
+ * a distribution waits for a repository, or a repository of that name for a distribution. They are the caller's, as what he makes
+ * by the REST API is. Answers its id; throws RegistryError where the name is taken, or cannot be used.
+ */
+export async function repositoryOfPush(services: RepositoryServices, caller: Caller, name: string): Promise<string> {
+  const guard = await contentRedirectGuard(services);
+  try {
+    return await uniqueViolation(containerDistribution, () =>
+      services.db.transaction(async (tx) => {
+        // The blobs of an image come at once: the first makes what the others find.
+        await tx.query(sql`select pg_advisory_xact_lock(hashtext(${`container.push ${name}`}))`);
+        return makeRepository(tx, services, { caller, name, guard });
+      }),
+    );
+  } catch (error) {
+    if (!(error instanceof ValidationError)) throw error;
+    throw new RegistryError(400, 'NAME_INVALID', `Nothing can be pushed here: ${error.message}`, {
+      detail: { name },
+      cause: error,
+    });
+  }
+}
+
+interface Wanted {
+  readonly caller: Caller;
+  readonly name: string;
+  /** The content guard that distributions share. */
+  readonly guard: string;
+}
+
+async function makeRepository(tx: Queryable, services: RepositoryServices, wanted: Wanted): Promise<string> {
+  const { caller, name, guard } = wanted;
+  const domain_id = services.domain.id;
+  const own = (made: Resource, id: string) => services.access.created(tx, made, id, caller.id);
+  const [distribution] = await tx.query<{ id: string; repository_id: string | null }>(sql`
+    select id, repository_id from distribution
+    where domain_id = ${domain_id}::uuid and base_path = ${name} and pulp_type = 'container.container'`);
+  if (distribution?.repository_id) return distribution.repository_id;
+  const known = await knownRepository(tx, services, wanted);
+  const repository_id = known ?? uuid7();
+  if (known === undefined) {
+    await storeOf(containerRepository).insert(tx, { id: repository_id, domain_id, columns: { name, origin: 'push' }, own });
+    await own(containerRepository, repository_id);
+  }
+  const store = storeOf(containerDistribution);
+  if (distribution) {
+    await store.update(tx, distribution.id, { repository_id });
+    return repository_id;
+  }
+  const id = uuid7();
+  const columns = { name, base_path: name, repository_id, content_guard_id: guard };
+  await store.insert(tx, { id, domain_id, columns, own });
+  await own(containerDistribution, id);
+  return repository_id;
+}
+
+/** A repository of that name that nothing serves yet, if the caller may change what it holds. Throws RegistryError (403). */
+async function knownRepository(
+  tx: Queryable,
+  services: RepositoryServices,
+  { caller, name }: Wanted,
+): Promise<string | undefined> {
+  const [known] = await tx.query<KnownRepository>(sql`
+    select m.id, d.mirrored from repository m join container_repository d on d.id = m.id
+    where m.domain_id = ${services.domain.id}::uuid and m.name = ${name}`);
+  if (!known) return undefined;
+  const asked = { services, caller, body: undefined, params: {} };
+  if (!known.mirrored && (await services.access.may(asked, containerRepository, 'add', { ...known }))) return known.id;
+  throw denied('There is a repository of this name that you cannot push to.', { name });
+}

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { sql } from '../../src/db/sql.ts';
+import type { ImageContent } from '../../src/demo/image.ts';
+import type { BlobContent } from '../../src/demo/layer.ts';
+import { ADMIN, basicHeader, type RegistryServer } from './registry-world.ts';
+
+export const digestOf = (bytes: Uint8Array, algorithm = 'sha256'): string =>
+  `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
+
+export interface Credentials {
+  readonly username: string;
+  readonly password: string;
+}
+
+type Body = NonNullable<RequestInit['body']>;
+
+export interface Asking {
+  readonly body?: Body;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** The bytes of a made-up blob. */
+export function bytesOf(blob: BlobContent): Buffer {
+  const bytes = Buffer.alloc(blob.size);
+  for (let at = 0; at < blob.size; ) at += blob.copy(at, bytes.subarray(at));
+  return bytes;
+}
+
+/** A client of the Registry API that says what it wants, byte by byte, with the token that it takes. */
+export class RegistryUser {
+  readonly #server: RegistryServer;
+  readonly #user: Credentials | undefined;
+  readonly #tokens = new Map<string, string>();
+
+  /** Without credentials: nobody. */
+  constructor(server: RegistryServer, user: Credentials | undefined = ADMIN) {
+    this.#server = server;
+    this.#user = user;
+  }
+
+  async token(scope: string): Promise<string> {
+    const known = this.#tokens.get(scope);
+    if (known) return known;
+    const query = new URLSearchParams({ service: this.#server.host, scope });
+    const headers = this.#user ? { authorization: basicHeader(this.#user) } : undefined;
+    const response = await fetch(`${this.#server.origin}/token/?${query}`, headers ? { headers } : {});
+    assert.equal(response.status, 200);
+    const { token } = (await response.json()) as { token: string };
+    this.#tokens.set(scope, token);
+    return token;
+  }
+
+  /** A request below `/v2/<name>/`, or to the path that a Location names. */
+  async ask(method: string, name: string, path: string, asking: Asking = {}): Promise<Response> {
+    const token = await this.token(`repository:${name}:pull,push,delete`);
+    const url = path.startsWith('/') ? path : `/v2/${name}/${path}`;
+    return fetch(`${this.#server.origin}${url}`, {
+      method,
+      redirect: 'manual',
+      headers: { authorization: `Bearer ${token}`, ...asking.headers },
+      ...(asking.body === undefined ? {} : { body: asking.body, duplex: 'half' }),
+    } as RequestInit);
+  }
+
+  /** Begins an upload; answers its path. */
+  async begin(name: string, query = ''): Promise<string> {
+    const response = await this.ask('POST', name, `blobs/uploads/${query}`);
+    assert.equal(response.status, 202);
+    return response.headers.get('location') as string;
+  }
+
+  /** Pushes a blob in one request; answers its digest. */
+  async blob(name: string, bytes: Uint8Array): Promise<string> {
+    const digest = digestOf(bytes);
+    const response = await this.ask('POST', name, `blobs/uploads/?digest=${digest}`, { body: bytes as Body });
+    assert.equal(response.status, 201, await response.text());
+    return digest;
+  }
+
+  manifest(name: string, reference: string, { bytes, mediaType }: ImageContent): Promise<Response> {
+    return this.ask('PUT', name, `manifests/${reference}`, { body: bytes as Body, headers: { 'content-type': mediaType } });
+  }
+
+  /** Pushes an image with all that belongs to it: what an index lists by digest, then itself under the tag. */
+  async image(name: string, tag: string, image: ImageContent): Promise<void> {
+    for (const child of image.children) await this.image(name, child.digest, child);
+    for (const blob of image.blobs) await this.blob(name, bytesOf(blob));
+    const response = await this.manifest(name, tag, image);
+    assert.equal(response.status, 201, await response.text());
+  }
+}
+
+/** Code of the only error of an answer of the Registry API. */
+export async function codeOf(response: Response): Promise<string> {
+  const body = (await response.json()) as { errors: { code: string }[] };
+  assert.equal(body.errors.length, 1);
+  return body.errors[0]?.code as string;
+}
+
+/** Numbers of the versions of the repository of a name; undefined where there is none. */
+export async function versionsOf({ services: { db } }: RegistryServer, name: string): Promise<number[] | undefined> {
+  const [repository] = await db.query<{ id: string }>(sql`select id from repository where name = ${name}`);
+  if (!repository) return undefined;
+  const rows = await db.query<{ number: number }>(sql`
+    select number from repository_version where repository_id = ${repository.id}::uuid order by number`);
+  return rows.map(({ number }) => number);
+}
