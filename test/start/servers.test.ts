@@ -10,6 +10,9 @@ import { type DeckleProcess, runDeckle } from '../support/deckle-process.ts';
 import { freePort } from '../support/free-port.ts';
 import { createDatabase, type TestDatabase } from '../support/postgres.ts';
 
+/** Three processes are started from their sources, on a machine that may be busy. */
+const START_MS = 60_000;
+
 interface Status {
   readonly online_api_apps: readonly { readonly name: string }[];
   readonly health: { readonly servers: { readonly online: number; readonly missing: number } };
@@ -47,10 +50,14 @@ describe('deckle server with several processes', () => {
   const status = async () => (await (await fetch(`${url}/pulp/api/v3/status/`)).json()) as Status;
   const pids = async () => (await status()).online_api_apps.map(({ name }) => Number.parseInt(name, 10)).filter(isAlive);
   const threeAtWork = (without?: number) =>
-    eventually('three servers are at work', async () => {
-      const now = await pids().catch((): number[] => []);
-      return now.length === 3 && !now.includes(without ?? 0) ? now : undefined;
-    });
+    eventually(
+      'three servers are at work',
+      async () => {
+        const now = await pids().catch((): number[] => []);
+        return now.length === 3 && !now.includes(without ?? 0) ? now : undefined;
+      },
+      START_MS,
+    );
 
   test('answers on one port, and counts them', async () => {
     const running = await threeAtWork();
