@@ -18,7 +18,7 @@ FROM ${NODE_IMAGE}
 # Workers make static deltas by ostree, and take imports that xz or bzip2 have compressed; signing services are tried, and sign, by gpg.
 RUN apt-get update && apt-get install -y --no-install-recommends ostree xz-utils bzip2 gpg gpg-agent && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 700 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin deckle \
-    && install -d -m 0700 -o deckle -g deckle /data
+    && install -d -m 0700 -o deckle -g deckle /data /data/media
 WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules

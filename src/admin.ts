@@ -24,10 +24,12 @@ interface Context {
 }
 
 async function withOpenDatabase<T>({ url, log }: Context, work: (db: Database) => Promise<T>): Promise<T> {
-  const db = openDatabase(url, { max: 2, log });
+  const db = openDatabase(url, { max: 2, log, awaited: false });
   try {
     await checkMigrated(db);
-    return await work(db);
+    const done = await work(db);
+    await db.seenEverywhere();
+    return done;
   } finally {
     await db.close();
   }

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { CHECKSUM_NAMES } from './lib/checksums.ts';
@@ -35,6 +36,9 @@ export const settings = {
     .url({ protocol: /^rediss?$/ })
     .optional()
     .meta({ description: 'Redis for the task queue; without it the queue lives in PostgreSQL.', secret: true }),
+  DECKLE_SERVERS: z.coerce.number().int().min(1).max(64).optional().meta({
+    description: 'Server processes that `start` and `server` run on one port. Default: one for each core, at most 4.',
+  }),
   WORKERS: count(2, 0, 64).meta({ description: 'Worker processes that `start` runs.' }),
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
@@ -88,6 +92,14 @@ export const settings = {
   DECKLE_TRUSTED_PROXIES: list
     .default([])
     .meta({ description: 'Addresses or networks of proxies whose `X-Forwarded-*` headers are believed, separated by commas.' }),
+  DECKLE_X_ACCEL_REDIRECT: z
+    .string()
+    .regex(/^\/([\w-][\w.-]*\/)+$/, 'must begin and end with a slash')
+    .optional()
+    .meta({
+      description:
+        'Path of an internal location of nginx that leads to `DATA_DIR/media`, for example `/deckle-media/`: nginx then sends the files (`X-Accel-Redirect`). Every client has to come by that nginx.',
+    }),
   DECKLE_ALLOWED_REMOTE_NETWORKS: list.default([]).meta({
     description:
       'Further networks (CIDR) that an upstream may redirect to, beside public and private ones; loopback and link-local are refused unless listed or named by the remote itself.',
@@ -135,11 +147,15 @@ export const settings = {
   }),
 } satisfies Record<string, z.ZodType>;
 
+/** As many as were measured (docs/adr/022-server-processes.md); each takes some 130 MB. */
+const MOST_SERVERS = 4;
+
 const schema = z.object(settings);
 type Parsed = z.output<typeof schema>;
 
 /** The settings, with the defaults that follow from others filled in. */
-export interface Config extends Omit<Parsed, 'PULP_CONTENT_ORIGIN' | 'PULP_TOKEN_SERVER'> {
+export interface Config extends Omit<Parsed, 'DECKLE_SERVERS' | 'PULP_CONTENT_ORIGIN' | 'PULP_TOKEN_SERVER'> {
+  readonly DECKLE_SERVERS: number;
   readonly PULP_CONTENT_ORIGIN: string;
   readonly PULP_TOKEN_SERVER: string;
   /** What the variables hold that `PULP_ENVVAR_HEADER_CONTENT_GUARD_ALLOWED_VARS` names, without the ends of their lines; empty ones are left out. */
@@ -166,6 +182,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const contentOrigin = parsed.data.PULP_CONTENT_ORIGIN ?? `http://localhost:${parsed.data.PORT}`;
   return {
     ...parsed.data,
+    DECKLE_SERVERS: parsed.data.DECKLE_SERVERS ?? Math.min(availableParallelism(), MOST_SERVERS),
     PULP_CONTENT_ORIGIN: contentOrigin,
     PULP_TOKEN_SERVER: parsed.data.PULP_TOKEN_SERVER ?? `${contentOrigin}/token/`,
     guardSecrets: new Map(

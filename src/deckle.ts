@@ -45,25 +45,29 @@ const commands: Readonly<Record<string, Command>> = {
   start: {
     usage: 'start',
     summary: 'Run everything on this machine: database, server and workers',
-    help: 'Without DATABASE_URL a PostgreSQL of its own runs in DATA_DIR. Migrates, makes the user admin on the first start, then runs the\nserver and WORKERS workers until Ctrl-C.',
+    help: 'Without DATABASE_URL a PostgreSQL of its own runs in DATA_DIR. Migrates, makes the user admin on the first start, then runs\nDECKLE_SERVERS servers and WORKERS workers until Ctrl-C.',
     async run(config, log) {
       const { start } = await import('./start.ts');
       await runUntilStopped(log, () => start(config, log, thisModule), SUPERVISOR_STOP_LIMIT_S);
     },
   },
   server: {
-    usage: 'server',
-    summary: 'Run one server: REST API, registry and content',
-    help: 'Needs DATABASE_URL and a database that `deckle migrate` has set up. Any number may run, behind a proxy.',
-    async run(config, log) {
+    usage: 'server [NUMBER]',
+    summary: 'Run servers on one port: REST API, registry and content',
+    help: 'Needs DATABASE_URL and a database that `deckle migrate` has set up. Runs DECKLE_SERVERS processes; any number of machines may do so,\nbehind a proxy. With a NUMBER it is one of them, which the log names by it.',
+    async run(config, log, [number]) {
+      if (number === undefined && config.DECKLE_SERVERS > 1) {
+        const { startServers } = await import('./supervised-servers.ts');
+        return runUntilStopped(log, () => startServers(config, log, thisModule), SUPERVISOR_STOP_LIMIT_S);
+      }
       const { startServer } = await import('./server.ts');
       await runUntilStopped(log, () => startServer(config, log));
     },
   },
   worker: {
-    usage: 'worker',
+    usage: 'worker [NUMBER]',
     summary: 'Run one worker, which does the tasks',
-    help: 'Needs DATABASE_URL and a database that `deckle migrate` has set up. Any number may run.',
+    help: 'Needs DATABASE_URL and a database that `deckle migrate` has set up. Any number may run; the log names them by NUMBER.',
     async run(config, log) {
       const { startWorker } = await import('./worker.ts');
       await runUntilStopped(log, () => startWorker(config, log));
@@ -151,6 +155,9 @@ tried once, here, and its signature verified with the public key; afterwards the
   },
 };
 
+/** Commands whose processes have numbers. */
+const numbered = new Set(['server', 'worker']);
+
 function overview(): string {
   const lines = Object.values(commands).map(({ usage, summary }) => `  ${usage.padEnd(28)} ${summary}`);
   const settings = settingsTable().map(
@@ -196,7 +203,11 @@ async function main(args: readonly string[]): Promise<void> {
   const strange = Object.keys(given).find((option) => !command.options?.includes(option) && !command.flags?.includes(option));
   if (strange !== undefined) throw new ConfigError(`\`deckle ${name}\` has no option --${strange}`);
   const config = readConfig();
-  const log = createLog({ level: config.LOG_LEVEL, format: config.DECKLE_LOG_FORMAT, process: name });
+  const log = createLog({
+    level: config.LOG_LEVEL,
+    format: config.DECKLE_LOG_FORMAT,
+    process: numbered.has(name) ? positionals.join(' ') : name,
+  });
   await command.run(config, log, rest, given);
 }
 

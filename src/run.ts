@@ -1,3 +1,4 @@
+import cluster from 'node:cluster';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { ConfigError } from './config.ts';
@@ -83,6 +84,8 @@ export async function runUntilStopped(log: Logger, start: () => Promise<Running>
     process.on('message', (message: SupervisorMessage) => message === 'stop' && resolve('supervisor'));
     process.on('disconnect', () => resolve(ORPHANED));
   });
+  // Else the end of the supervisor would be ours too, in the midst of requests.
+  if (cluster.worker) cluster.worker.exitedAfterDisconnect = true;
   // It may have died while this program was loading, when nobody listened.
   if (supervised && !process.connected) {
     log.info({ by: ORPHANED }, 'not started');

@@ -61,13 +61,13 @@ async function closeAll(parts: readonly Opened[], log: Logger): Promise<void> {
   if (failures.length > 0) throw failures[0];
 }
 
-/** Opens everything a process is made of. What was opened is closed again when a later part fails. */
-export async function openServices(config: Config, log: Logger): Promise<ProcessServices> {
+/** Opens everything a process is made of; `awaited` as for `openDatabase`. What was opened is closed again when a later part fails. */
+export async function openServices(config: Config, log: Logger, { awaited = true } = {}): Promise<ProcessServices> {
   const url = databaseUrl(config);
   const opened: Opened[] = [];
   const close = () => closeAll(opened.splice(0).reverse(), log);
   try {
-    const db = openDatabase(url, { max: config.DECKLE_DATABASE_CONNECTIONS, log });
+    const db = openDatabase(url, { max: config.DECKLE_DATABASE_CONNECTIONS, log, awaited });
     opened.push({ part: 'database', close: () => db.close() });
     await checkMigrated(db);
     const domain = await defaultDomain(db);

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { type Config, environmentWith } from './config.ts';
@@ -14,6 +13,7 @@ import { verifyPassword } from './lib/password-hash.ts';
 import { plugins } from './plugins.ts';
 import type { Running } from './run.ts';
 import { superviseChild } from './supervised-child.ts';
+import { freePort, superviseServers } from './supervised-servers.ts';
 
 const DEFAULT_PASSWORD = 'password';
 
@@ -57,19 +57,6 @@ async function knownPassword(config: Config, url: string, log: Logger): Promise<
   }
 }
 
-/** `port`, or a free one where it is 0: it has to be known before the URLs that it is part of. */
-async function portOf({ HOST, PORT }: Config): Promise<number> {
-  if (PORT !== 0) return PORT;
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, HOST, () => {
-      const address = probe.address();
-      probe.close(() => (address && typeof address === 'object' ? resolve(address.port) : reject(new Error('no free port'))));
-    });
-  });
-}
-
 /** Where to reach a server that listens on `host`, from this machine. */
 function localUrl(host: string, port: number): string {
   const name = host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
@@ -96,8 +83,8 @@ Deckle is ready at ${url} (after ${seconds} s)
 }
 
 /**
- * Everything on one machine: PostgreSQL where none is configured, the server and the workers, each in a process of its
- * own that is started again when it dies. Resolves when all are ready. `module` is the program's own file, which is run
+ * Everything on one machine: PostgreSQL where none is configured, servers and workers, each in a process of its own that is
+ * started again when it dies. Resolves when all are ready. `module` is the program's own file, which is run
  * with `server` and `worker`.
  */
 export async function start(config: Config, log: Logger, module: string): Promise<Running> {
@@ -124,14 +111,15 @@ export async function start(config: Config, log: Logger, module: string): Promis
   try {
     const url = config.DATABASE_URL ?? (postgres?.url as string);
     await setUpDatabase(config, { url, embedded: postgres !== undefined, log, print });
-    const port = await portOf(config);
+    // Known before the URLs that it is part of.
+    const port = await freePort(config);
     const env = environmentWith({ DATABASE_URL: url, DATA_DIR: config.DATA_DIR, PORT: String(port) });
-    const names = ['server', ...Array.from({ length: config.WORKERS }, (_, index) => `worker ${index + 1}`)];
-    const started = await Promise.allSettled(
-      names.map(async (name) => {
-        running.push(await superviseChild({ name, module, args: [name.split(' ')[0] as string], env, log }));
-      }),
-    );
+    const workers = Array.from({ length: config.WORKERS }, (_, index) => String(index + 1));
+    const starting = [
+      superviseServers(config, { module, env, log }),
+      ...workers.map((number) => superviseChild({ name: `worker ${number}`, module, args: ['worker', number], env, log })),
+    ];
+    const started = await Promise.allSettled(starting.map(async (process) => running.push(await process)));
     const failed = started.find((outcome) => outcome.status === 'rejected');
     if (failed) throw failed.reason;
     const password = await knownPassword(config, url, log);

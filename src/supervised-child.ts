@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import cluster from 'node:cluster';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
@@ -23,13 +24,21 @@ export class ChildFailedError extends Error {
 }
 
 export interface ChildOptions {
-  /** In logs: `server`, `worker 1`. */
+  /** In logs: `server 2`, `worker 1`. */
   readonly name: string;
   /** The module to run, its arguments and its environment. */
   readonly module: string;
   readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
   readonly log: Logger;
+  /** Whether it listens at the port of others of its kind: this process accepts the connections. Default: no. */
+  readonly sharesPort?: boolean;
+}
+
+function forkChild({ module, args, env, sharesPort }: ChildOptions): ChildProcess {
+  if (!sharesPort) return fork(module, [...args], { env });
+  cluster.setupPrimary({ exec: module, args: [...args] });
+  return cluster.fork(env).process;
 }
 
 const hasEnded = (child: ChildProcess): boolean =>
@@ -49,14 +58,15 @@ async function whenReady(child: ChildProcess, name: string): Promise<void> {
  * Starts a process and keeps it running: one that ends is started again, after a pause that grows while it keeps failing.
  * Answers when it is ready. Throws ChildFailedError when it does not get that far the first time.
  */
-export async function superviseChild({ name, module, args, env, log }: ChildOptions): Promise<Running> {
+export async function superviseChild(options: ChildOptions): Promise<Running> {
+  const { name, log } = options;
   const stopping = new AbortController();
   let supervising = false;
   let pause = FIRST_PAUSE_MS;
 
   const launch = (): ChildProcess => {
     const began = Date.now();
-    const child = fork(module, [...args], { env });
+    const child = forkChild(options);
     const onEnd = (fields: object) => {
       if (stopping.signal.aborted || !supervising) return;
       if (Date.now() - began > LIVED_WELL_MS) pause = FIRST_PAUSE_MS;

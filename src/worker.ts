@@ -13,7 +13,8 @@ export interface Worker extends Running {
 /** Composes a worker and lets it run tasks. Throws what cannot be opened. */
 export async function startWorker(config: Config, log: Logger): Promise<Worker> {
   prepareDataFolder(config.DATA_DIR);
-  const services = await openServices(config, log);
+  // It answers nobody, and may be busy with a sync: whoever changes something need not wait for it.
+  const services = await openServices(config, log, { awaited: false });
   try {
     const tasks = await startTaskWorker(services);
     return {

@@ -98,7 +98,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ['http'],
   ['config.ts', 'plugins.ts'],
   ['services.ts', 'data-folder.ts', 'run.ts', 'supervised-child.ts'],
-  ['server.ts', 'worker.ts', 'admin.ts', 'backup'],
+  ['server.ts', 'worker.ts', 'admin.ts', 'backup', 'supervised-servers.ts'],
   ['start.ts'],
   ['deckle.ts', 'demo'],
   ['demo.ts'],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -18,6 +18,7 @@ interface Service {
   readonly networks: Readonly<Record<string, unknown>>;
   readonly environment?: Readonly<Record<string, string>>;
   readonly deploy?: { readonly replicas: number };
+  readonly volumes?: readonly (string | { readonly source: string; readonly target: string; readonly read_only?: boolean })[];
 }
 interface Composition {
   readonly services: Readonly<Record<string, Service>>;
@@ -77,6 +78,23 @@ describe('docker-compose.yml', { skip: hasPlugin ? false : missing('docker-compo
     );
     assert.equal(networks.back?.internal, true);
     for (const name of ['postgres', 'redis']) assert.deepEqual(Object.keys(services[name]?.networks ?? {}), ['back'], name);
+  });
+
+  it('lets the proxy send the files, and read nothing else', () => {
+    const { services } = composed({ SERVER_PROCESSES: '3' });
+    const { environment } = services.server ?? {};
+    assert.equal(environment?.DECKLE_SERVERS, '3');
+    assert.equal(environment?.DECKLE_X_ACCEL_REDIRECT, '/deckle-media/');
+    const mounts = (name: string) =>
+      (services[name]?.volumes ?? []).map((volume) =>
+        typeof volume === 'string' ? volume : `${volume.source}:${volume.target}:${volume.read_only === true ? 'ro' : 'rw'}`,
+      );
+    const [settings, ...others] = mounts('proxy');
+    assert.match(String(settings), /\/docker\/nginx\.conf:\/etc\/deckle\/nginx\.conf:ro$/);
+    assert.deepEqual(others, ['media:/media:ro']);
+    assert.deepEqual(mounts('server'), ['data:/data:rw', 'media:/data/media:rw']);
+    const proxy = readFileSync(join(import.meta.dirname, '../docker/nginx.conf'), 'utf8');
+    assert.match(proxy, /location \/deckle-media\/ \{\s+internal;\s+alias \/media\/;/);
   });
 
   it('asks for the passwords that it needs', () => {

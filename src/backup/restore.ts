@@ -134,11 +134,13 @@ const OF_THE_SYSTEM = new Set(['lost+found']);
 
 /** Throws ConfigError where DATA_DIR holds something. */
 export async function requireEmptyFolder(dataDir: string): Promise<void> {
-  const names = await readdir(dataDir).catch((error: NodeJS.ErrnoException) => {
+  const names = await readdir(dataDir).catch((error: NodeJS.ErrnoException): string[] => {
     if (error.code === 'ENOENT') return [];
     throw new ConfigError(`DATA_DIR: ${dataDir} cannot be read (${error.code})`, { cause: error });
   });
-  const found = names.filter((name) => !OF_THE_SYSTEM.has(name));
+  // A volume of its own is there already.
+  const mounted = names.includes(MEDIA) && (await readdir(join(dataDir, MEDIA))).length === 0;
+  const found = names.filter((name) => !OF_THE_SYSTEM.has(name) && !(mounted && name === MEDIA));
   if (found.length > 0)
     throw new ConfigError(
       `DATA_DIR: ${dataDir} is not empty (${found.slice(0, 5).join(', ')}); a backup is restored into an empty folder only. Move it away, or choose another`,
@@ -177,7 +179,11 @@ export async function restore({ config, backup, log, print, withDatabase }: Rest
     if (backup.description.keys !== 'included')
       print('Before it is started, put the keys that the backup does not have into their place, or into DECKLE_SECRET_KEYS.\n');
   } catch (error) {
-    for (const name of [MEDIA, KEYS, 'postgres']) await rm(join(dataDir, name), { recursive: true, force: true });
+    for (const name of [MEDIA, KEYS, 'postgres'])
+      await rm(join(dataDir, name), { recursive: true, force: true }).catch((cause: NodeJS.ErrnoException) => {
+        // A mount point stays, empty.
+        if (cause.code !== 'EBUSY') throw cause;
+      });
     await rmdir(dataDir).catch((cause: unknown) => log.debug({ err: cause }, 'the folder of a failed restore is left'));
     throw error;
   }

@@ -3,6 +3,7 @@
  * on one page. The words of the kit are imported from the kit.
  */
 
+export { listenForAccessChanges } from './access/access-changes.ts';
 export { heldOn } from './access/held-permissions.ts';
 export { roleActions } from './access/role-actions.ts';
 export { artifact } from './artifacts/artifact-resource.ts';

@@ -4,6 +4,7 @@ import pg from 'pg';
 import type { Logger } from 'pino';
 import { namedDatabaseError } from './database-away.ts';
 import { PrismaClient } from './generated/client.ts';
+import { Listener } from './listener.ts';
 import type { Sql } from './sql.ts';
 
 export interface QueryOptions {
@@ -26,13 +27,20 @@ export interface Database extends Queryable {
   transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>;
   /**
    * Calls `handler` for each NOTIFY on the channel, reconnecting when the server was away. Answers how to stop. What is sent
-   * while the connection is away is lost: `onConnection` says when it is (false) and when it is back (true).
+   * while the connection is away is lost: `onGap` says that it went, and again that it is back.
    */
-  listen(
-    channel: string,
-    handler: (payload: string) => void,
-    onConnection?: (connected: boolean) => void,
-  ): Promise<() => Promise<void>>;
+  listen(channel: string, handler: (payload: string) => void, onGap?: () => void): Promise<() => Promise<void>>;
+  /**
+   * Whether what was notified has been heard here. What is kept in memory until a notification comes may be answered only while
+   * this is so.
+   */
+  upToDate(): boolean;
+  /**
+   * Resolves when no process answers any more from before what was committed until now: all have heard the notifications, or know
+   * that they may have missed some. To be awaited after the commit and before anybody is told of the change. Takes as long as the
+   * slowest process takes to answer, two seconds at most; never rejects.
+   */
+  seenEverywhere(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -117,58 +125,19 @@ async function inTransaction<T>(pool: pg.Pool, work: (tx: Queryable) => Promise<
   }
 }
 
-const LISTEN_PULSE_MS = 5_000;
-
-async function listen(
-  url: string,
-  channel: string,
-  handler: (payload: string) => void,
-  onConnection: (connected: boolean) => void,
-  log: Logger,
-): Promise<() => Promise<void>> {
-  let stopped = false;
-  let client: pg.Client | undefined;
-  let retry: NodeJS.Timeout | undefined;
-  let pulse: NodeJS.Timeout | undefined;
-  const connect = async (): Promise<void> => {
-    const next = new pg.Client({ connectionString: url, keepAlive: true, query_timeout: LISTEN_PULSE_MS });
-    client = next;
-    next.on('notification', (message) => handler(message.payload ?? ''));
-    const lost = (error?: Error) => {
-      if (stopped || client !== next) return;
-      client = undefined;
-      clearInterval(pulse);
-      onConnection(false);
-      log.warn({ err: error, channel }, 'database notifications interrupted; reconnecting');
-      next.end().catch(() => undefined);
-      retry = setTimeout(() => connect().catch(lost), 500);
-    };
-    next.on('error', lost);
-    next.on('end', () => lost());
-    try {
-      await next.connect();
-      await next.query(`listen ${pg.escapeIdentifier(channel)}`);
-      // A connection that broke without a word would otherwise look like a quiet one.
-      pulse = setInterval(() => next.query('select 1').catch(lost), LISTEN_PULSE_MS);
-      onConnection(true);
-    } catch (error) {
-      lost(error as Error);
-    }
-  };
-  await connect();
-  return async () => {
-    stopped = true;
-    clearTimeout(retry);
-    clearInterval(pulse);
-    await client?.end();
-  };
+export interface DatabaseOptions {
+  /** Bounds the connections of this process, beside the one on which it listens. */
+  readonly max: number;
+  readonly log: Logger;
+  /** Whether `seenEverywhere` of other processes waits for this one: it should where requests are answered. Default: yes. */
+  readonly awaited?: boolean;
 }
 
 /**
- * Connects lazily to `url`; `max` bounds the connections of this process. Prisma shares the pool.
+ * Connects lazily to `url`. Prisma shares the pool.
  * A server that is away makes single statements fail, with DatabaseAwayError; the next one connects again.
  */
-export function openDatabase(url: string, options: { max: number; log: Logger }): Database {
+export function openDatabase(url: string, options: DatabaseOptions): Database {
   const pool = new pg.Pool({
     connectionString: url,
     max: options.max,
@@ -177,6 +146,7 @@ export function openDatabase(url: string, options: { max: number; log: Logger })
     connectionTimeoutMillis: 10_000,
   });
   pool.on('error', (error) => options.log.warn({ err: error }, 'idle database connection lost'));
+  const listener = new Listener(url, { log: options.log, awaited: options.awaited ?? true });
   // Made when it is first asked for: 10 MB that most workers never need.
   let prisma: PrismaClient | undefined;
   return {
@@ -186,8 +156,11 @@ export function openDatabase(url: string, options: { max: number; log: Logger })
       return prisma;
     },
     transaction: (work) => inTransaction(pool, work),
-    listen: (channel, handler, onConnection = () => undefined) => listen(url, channel, handler, onConnection, options.log),
+    listen: (channel, handler, onGap = () => undefined) => listener.listen(channel, handler, onGap),
+    upToDate: () => listener.upToDate(),
+    seenEverywhere: () => listener.seenEverywhere(),
     close: async () => {
+      await listener.close();
       await prisma?.$disconnect();
       await pool.end();
     },

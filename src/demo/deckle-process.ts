@@ -34,6 +34,7 @@ export function launchDeckle(folder: string, port: number): DeckleProcess {
       DATA_DIR: join(folder, 'data'),
       DATABASE_URL: '',
       REDIS_URL: '',
+      DECKLE_SERVERS: '1',
       WORKERS: '1',
       ADMIN_PASSWORD: DEMO_CREDENTIALS.password,
       PULP_CONTENT_ORIGIN: url,

@@ -9,6 +9,8 @@ import { statusOf } from './error-handler.ts';
 const authenticationOf = ({ credential, session }: Login): string =>
   session ? 'session' : (tokenPrnOf(credential) ?? 'password');
 
+const TASK_DISPATCHED = 202;
+
 /** Adds what was done to the audit log. What cannot be written there goes to the process's log: the answer is decided by then, and true. */
 async function record({ db, log }: Services, operation: Operation, request: ApiRequest, status: number): Promise<void> {
   const { caller, address, audit, correlation_id } = request;
@@ -37,8 +39,8 @@ async function run(operation: Operation, request: ApiRequest): Promise<ApiReply>
 }
 
 /**
- * Runs operations; those that are no reads are recorded, with their outcome, before they are answered. The one place for it: no
- * operation has to think of the audit log.
+ * Runs operations; those that are no reads are recorded, with their outcome, and seen by every process before they are answered. The
+ * one place for it: no operation has to think of the audit log, or of what other processes keep in memory.
  */
 export const audited =
   (services: Services): RunOperation =>
@@ -48,6 +50,8 @@ export const audited =
     try {
       const reply = await run(operation, request);
       status = reply.status;
+      // Whoever is answered may ask another process next. What a task changes is seen before its end.
+      if (status !== TASK_DISPATCHED) await services.db.seenEverywhere();
       return reply;
     } catch (error) {
       status = statusOf(error as Error);

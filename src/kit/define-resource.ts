@@ -185,8 +185,6 @@ export interface Resource {
   readonly validate?: (input: ResolveInput) => Promise<void>;
   /** May the row be changed at all? Throws an ApiError. */
   readonly mayUpdate?: (row: Row, request: ApiRequest) => Promise<void>;
-  /** Told in this process when a change that was made at once is committed. */
-  readonly changed?: (services: Services) => void;
   /** May the row go? Throws RequestRefusedError. */
   readonly mayDelete?: (row: Row, request: ApiRequest) => Promise<void>;
   /** PRN, as `app.model`; default: plugin and model. */

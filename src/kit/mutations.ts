@@ -143,7 +143,6 @@ export async function updateRow(resource: Resource, request: ApiRequest, partial
 async function changeNow(resource: Resource, id: string, changed: Columns, request: ApiRequest): Promise<ApiReply> {
   const { db } = request.services;
   await uniqueViolation(resource, () => db.transaction((tx) => storeOf(resource).update(tx, id, changed)));
-  resource.changed?.(request.services);
   return { status: 200, body: serialize(resource, await writtenRow(resource, id, request), request.services) };
 }
 

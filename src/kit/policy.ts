@@ -101,8 +101,6 @@ export interface Access {
   holds(caller: Caller, permission: string, object?: ObjectName): Promise<boolean>;
   /** Rows of a PRN type on which the caller holds the permission: a condition over `m`, or undefined for every row. */
   whereHolds(caller: Caller, permission: string, type: string): Promise<Sql | undefined>;
-  /** Forgets what was changed of policies: this process need not wait to be told of its own change. */
-  policiesChanged(): void;
   /** Whether policies can name this condition. */
   hasCondition(name: string): boolean;
   /** The scope that a policy of the resource can name. */

@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import { v7 } from 'uuid';
 import { readConfig } from '../../src/config.ts';
 import { openAccess } from '../../src/core/access/access.ts';
-import { openDatabase } from '../../src/db/database.ts';
+import { type Database, openDatabase } from '../../src/db/database.ts';
 import { sql } from '../../src/db/sql.ts';
 import type { ImageContent } from '../../src/demo/image.ts';
 import type { BlobContent } from '../../src/demo/layer.ts';
@@ -44,7 +44,7 @@ export interface RegistryServer {
 export interface RegistryWorld {
   readonly server: RegistryServer;
   readonly services: RegistryServices;
-  /** Another process on the same rows and files. */
+  /** Another server on the same rows and files, with connections of its own, as in another process. */
   join(): Promise<RegistryServer>;
   repository(name: string, remoteId?: string): Promise<string>;
   /** Publishes a version that holds exactly the tags' images and all below them. Answers its id. */
@@ -53,7 +53,7 @@ export interface RegistryWorld {
   pend(repositoryId: string, image: ImageContent): Promise<void>;
   distribution(basePath: string, serves: Serves): Promise<string>;
   remote(url: string, upstreamName: string, policy?: string): Promise<string>;
-  /** Runs a statement and the notification that goes with it in one transaction, as the REST API does. */
+  /** Runs a statement and the notification that goes with it in one transaction, and waits until it is seen, as the REST API does. */
   change(channel: string, id: string, statement: ReturnType<typeof sql>): Promise<void>;
   stop(): Promise<void>;
 }
@@ -107,21 +107,24 @@ export async function startRegistryWorld(env: Record<string, string> = {}): Prom
     insert into app_user (username, password, is_superuser) values
       (${ADMIN.username}, ${await hashPassword(ADMIN.password)}, true), ('reader', ${await hashPassword('reading')}, false)`);
   const catalog = catalogOf(plugins);
-  const access = await openAccess({ db, domain, catalog });
   const secrets = secretBox([Buffer.alloc(32, 7)]);
-  const base = { db, storage, log, domain, catalog, access, clock: () => new Date(), secrets };
   const settings = { DATA_DIR: folder, DECKLE_ALLOWED_REMOTE_NETWORKS: '127.0.0.0/8', ...env };
-  const servers = [await startRegistryServer(base, settings)];
-  const [server] = servers as [RegistryServer];
+  const begun: (() => Promise<void>)[] = [];
+  const open = async (own: Database): Promise<RegistryServer> => {
+    begun.push(() => own.close());
+    const access = await openAccess({ db: own, domain, catalog });
+    begun.push(() => access.close());
+    const parts = { db: own, storage, log, domain, catalog, access, clock: () => new Date(), secrets };
+    const joined = await startRegistryServer(parts, settings);
+    begun.push(() => joined.stop());
+    return joined;
+  };
+  const server = await open(db);
   const rows = new ContentRows(server.services);
   return {
     server,
     services: server.services,
-    join: async () => {
-      const another = await startRegistryServer(base, settings);
-      servers.push(another);
-      return another;
-    },
+    join: () => open(openDatabase(database.url, { max: 4, log })),
     repository: (name, remoteId) => rows.repository(name, remoteId),
     publish: (repositoryId, tags, options) => rows.publish(repositoryId, tags, options),
     pend: (repositoryId, image) => rows.pend(repositoryId, image),
@@ -129,10 +132,8 @@ export async function startRegistryWorld(env: Record<string, string> = {}): Prom
     remote: (url, upstreamName, policy) => rows.remote(url, upstreamName, policy),
     change: (channel, id, statement) => rows.change(channel, id, statement),
     stop: async () => {
-      await Promise.all(servers.map((one) => one.stop()));
-      await access.close();
+      for (const end of begun.reverse()) await end();
       await storage.close();
-      await db.close();
       await database.drop();
       await rm(folder, { recursive: true, force: true });
     },
@@ -155,6 +156,7 @@ class ContentRows {
       await tx.execute(statement);
       await tx.query(sql`select pg_notify(${channel}, ${id})`);
     });
+    await this.#services.db.seenEverywhere();
   }
 
   async repository(name: string, remoteId: string | null = null): Promise<string> {
@@ -244,6 +246,7 @@ class ContentRows {
         values (${id}::uuid, ${repositoryId}::uuid, ${number}, now())`);
       await tx.query(sql`select pg_notify('deckle_repository', ${repositoryId})`);
     });
+    await this.#services.db.seenEverywhere();
     return id;
   }
 

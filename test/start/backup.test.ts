@@ -280,6 +280,7 @@ describe('deckle backup and deckle restore', { skip: missing('ostree') }, () => 
   test('the source is destroyed; what is restored is the same to everybody', async () => {
     await source.installation.remove();
     const env = inUnusedFolder('restored');
+    await mkdir(join(env.DATA_DIR, 'media'), { recursive: true }); // as a volume of its own
     assert.match(await done(['restore', target], env), /^Restored into /m);
     restored = await startMirror({ ...EMBEDDED, ...env });
     assert.deepEqual(await everything(restored), seen);

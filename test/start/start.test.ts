@@ -13,7 +13,7 @@ describe('deckle start', () => {
   let installation: Installation;
   let deckle: DeckleProcess;
   before(async () => {
-    installation = await createInstallation();
+    installation = await createInstallation({ DECKLE_SERVERS: '2' });
   });
   after(() => installation?.remove());
 
@@ -46,7 +46,7 @@ describe('deckle start', () => {
   test('Ctrl-C stops every process, the database included', async () => {
     const { api, workers } = await installation.processes();
     const pids = [...api, ...workers, await installation.postgresPid()];
-    assert.equal(api.length, 1);
+    assert.equal(api.length, 2);
     assert.equal(workers.length, 2);
     deckle.killGroup('SIGINT');
     deckle.kill('SIGINT'); // npm hands the signal on
@@ -60,7 +60,17 @@ describe('deckle start', () => {
     assert.deepEqual(await repositories(), ['kept']);
   });
 
-  test('a server that is killed is replaced', async () => {
+  test('a server that is killed is replaced, and the other goes on', async () => {
+    const { api } = await installation.processes();
+    process.kill(api[0] as number, 'SIGKILL');
+    await answers();
+    await eventually('there are two servers again', async () => {
+      const now = (await installation.processes()).api;
+      return now.length === 2 && !now.includes(api[0] as number);
+    });
+  });
+
+  test('servers that are all killed are replaced', async () => {
     const { api } = await installation.processes();
     for (const pid of api) process.kill(pid, 'SIGKILL');
     await answers();
@@ -120,9 +130,9 @@ describe('deckle start', () => {
       assert.deepEqual(await repositories(), ['kept']);
       await killed.exit;
       assert.ok(![...api, ...workers].some(isAlive), 'nothing of the killed one is left');
-      await eventually('two workers and a server are at work', async () => {
+      await eventually('two workers and two servers are at work', async () => {
         const now = await installation.processes();
-        return now.api.length === 1 && now.workers.length === 2;
+        return now.api.length === 2 && now.workers.length === 2;
       });
     });
   }

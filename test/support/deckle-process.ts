@@ -87,7 +87,7 @@ export async function createInstallation(settings: Readonly<Record<string, strin
   const dataDir = join(mkdtempSync(join(tmpdir(), 'deckle-start-')), 'data');
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const env = { DATA_DIR: dataDir, PORT: String(port), ...settings };
+  const env = { DATA_DIR: dataDir, PORT: String(port), DECKLE_SERVERS: '1', ...settings };
   const started: DeckleProcess[] = [];
   const request: Installation['request'] = async (method, path, body) => {
     const response = await fetch(`${url}${path}`, {

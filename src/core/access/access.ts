@@ -39,10 +39,6 @@ class PolicyAccess implements OpenAccess {
     this.#conditions = new Map(services.catalog.plugins.flatMap((plugin) => Object.entries(plugin.conditions ?? {})));
   }
 
-  policiesChanged(): void {
-    this.#policies.forget();
-  }
-
   hasCondition(name: string): boolean {
     return this.#conditions.has(name);
   }

@@ -43,7 +43,6 @@ export class Policies {
   readonly #db: Database;
   readonly #declared = new WeakMap<Resource, EffectivePolicy>();
   #changes: Promise<ReadonlyMap<string, PolicyChange>> | undefined;
-  #connected = false;
   #stop: (() => Promise<void>) | undefined;
 
   private constructor(db: Database) {
@@ -53,20 +52,11 @@ export class Policies {
   /** Resolves when changes are listened for, or cannot be (it is tried again). */
   static async open(db: Database): Promise<Policies> {
     const policies = new Policies(db);
-    policies.#stop = await db.listen(
-      POLICY_CHANNEL,
-      () => policies.forget(),
-      (connected) => {
-        policies.#connected = connected;
-        policies.forget();
-      },
-    );
+    const forget = () => {
+      policies.#changes = undefined;
+    };
+    policies.#stop = await db.listen(POLICY_CHANNEL, forget, forget);
     return policies;
-  }
-
-  /** What was read is read again when it is next needed. */
-  forget(): void {
-    this.#changes = undefined;
   }
 
   async close(): Promise<void> {
@@ -87,13 +77,14 @@ export class Policies {
   }
 
   #read(db: Queryable): Promise<ReadonlyMap<string, PolicyChange>> {
-    if (this.#changes) return this.#changes;
+    const upToDate = this.#db.upToDate();
+    if (this.#changes && upToDate) return this.#changes;
     const read = db
       .query<PolicyChange>(
         sql`select viewset_name, statements, creation_hooks, queryset_scoping from access_policy where customized`,
       )
       .then((rows) => new Map(rows.map((row) => [row.viewset_name, row])));
-    if (this.#connected) {
+    if (upToDate) {
       this.#changes = read;
       // What could not be read is asked for again.
       read.catch(() => {

@@ -136,7 +136,6 @@ const reset: Action = {
       await updateRow(tx, 'access_policy', row.id, { ...UNCHANGED, pulp_last_updated: sql`clock_timestamp()` });
       await tx.query(sql`select pg_notify(${POLICY_CHANNEL}, ${String(row.viewset_name)})`);
     });
-    request.services.access.policiesChanged();
     const after = await visibleRow(accessPolicy, row.id, request);
     if (!after) throw new NotFoundError(accessPolicy.model);
     return { status: 200, body: serialize(accessPolicy, after, request.services) };
@@ -161,7 +160,6 @@ export const accessPolicy: Resource = defineResource({
     viewset_name: 'm.viewset_name',
   },
   global: true,
-  changed: ({ access }) => access.policiesChanged(),
   verbs: ['list', 'read', 'update', 'partial_update'],
   mutation: { update: 'sync' },
   actions: { reset },

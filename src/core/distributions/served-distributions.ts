@@ -35,8 +35,8 @@ const MAX_KEPT = 10_000;
 export class ServedDistributions<Own extends object = object> {
   readonly #services: Pick<Services, 'db' | 'config' | 'domain'>;
   readonly #own: OwnColumns;
+  readonly #keeps: boolean;
   readonly #kept = new LRUCache<string, ServedDistribution & Own>({ max: MAX_KEPT });
-  readonly #connected = new Set<string>();
   readonly #stops: (() => Promise<void>)[] = [];
   /** Counts the notifications: what was read before one came must not be kept after it. */
   #changes = 0;
@@ -44,11 +44,12 @@ export class ServedDistributions<Own extends object = object> {
   constructor(services: Pick<Services, 'db' | 'config' | 'domain'>, own: OwnColumns = { columns: empty, joins: empty }) {
     this.#services = services;
     this.#own = own;
+    this.#keeps = services.config.PULP_CACHE_ENABLED;
   }
 
   /** Starts to keep what is found. Resolves when both channels are listened to, or could not be reached (they are tried again). */
   async start(): Promise<void> {
-    if (!this.#services.config.PULP_CACHE_ENABLED) return;
+    if (!this.#keeps) return;
     await Promise.all([
       this.#listen(REPOSITORY_CHANNEL, (one, id) => one.repository_id === id),
       this.#listen(DISTRIBUTION_CHANNEL, (one, id) => one.id === id || id === ALL_DISTRIBUTIONS),
@@ -57,13 +58,12 @@ export class ServedDistributions<Own extends object = object> {
 
   async close(): Promise<void> {
     await Promise.all(this.#stops.splice(0).map((stop) => stop()));
-    this.#connected.clear();
     this.#kept.clear();
   }
 
   /** What is kept under the base path. */
   cached(basePath: string): (ServedDistribution & Own) | undefined {
-    return this.#kept.get(basePath);
+    return this.#services.db.upToDate() ? this.#kept.get(basePath) : undefined;
   }
 
   /** Forgets what is kept under the base path: this process need not wait to be told of its own change. */
@@ -78,7 +78,7 @@ export class ServedDistributions<Own extends object = object> {
    */
   async find(...basePaths: readonly string[]): Promise<(ServedDistribution & Own) | undefined> {
     for (const basePath of basePaths.toReversed()) {
-      const kept = this.#kept.get(basePath);
+      const kept = this.cached(basePath);
       if (kept) return kept;
     }
     const changes = this.#changes;
@@ -95,7 +95,7 @@ export class ServedDistributions<Own extends object = object> {
         ${this.#own.joins}
       where d.domain_id = ${domain.id}::uuid and d.base_path = any(${basePaths}::text[])
       order by length(d.base_path) desc limit 1`);
-    if (found && this.#connected.size === 2 && changes === this.#changes) this.#kept.set(found.base_path, found);
+    if (found && this.#keeps && changes === this.#changes) this.#kept.set(found.base_path, found);
     return found;
   }
 
@@ -106,11 +106,9 @@ export class ServedDistributions<Own extends object = object> {
         this.#changes += 1;
         for (const [path, one] of this.#kept.entries()) if (concerns(one, id)) this.#kept.delete(path);
       },
-      (connected) => {
+      () => {
         this.#changes += 1;
         this.#kept.clear();
-        if (connected) this.#connected.add(channel);
-        else this.#connected.delete(channel);
       },
     );
     this.#stops.push(stop);

@@ -40,10 +40,13 @@ export class StoredFiles {
   #stop: (() => Promise<void>) | undefined;
   readonly #refusal: Refusal;
   readonly #bodies: LRUCache<string, Buffer> | undefined;
+  /** Where nginx has the files of the storage, if it is to send them. */
+  readonly #accelerated: string | undefined;
 
   constructor(services: Pick<Services, 'db' | 'storage' | 'config' | 'log'>, { rangeRefusal, memory }: StoredFilesOptions) {
     this.#services = services;
     this.#refusal = rangeRefusal;
+    this.#accelerated = services.config.DECKLE_X_ACCEL_REDIRECT;
     if (!services.config.PULP_CACHE_ENABLED) return;
     this.#bodies = new LRUCache({ maxSize: memory, sizeCalculation: (body) => body.byteLength + ENTRY_BYTES });
   }
@@ -100,7 +103,7 @@ export class StoredFiles {
 
   /**
    * Answers a GET or HEAD with a stored file of any size: where the storage has a public URL by a redirect to it, under `name`, else
-   * with the bytes, or the range of them that is asked for. False, with nothing sent, where the file is gone.
+   * with the bytes, or the range of them that is asked for, which nginx sends where it is set up to. False, with nothing sent, where the file is gone.
    */
   async send(http: Http, file: StoredBytes, headers: FileHeaders, name: string): Promise<boolean> {
     if (this.sendSmall(http, file, headers)) return true;
@@ -121,7 +124,17 @@ export class StoredFiles {
       response.end(tailOf(request, plan));
       return true;
     }
+    if (this.#accelerated !== undefined && comesToTheSame(request, plan)) return this.#leaveToNginx(response, file, plan);
     return this.#stream(response, file, plan, name);
+  }
+
+  /** False where the file is gone. Where nginx cannot open it, it asks again (docker/nginx.conf). */
+  async #leaveToNginx(response: ServerResponse, { key }: StoredBytes, { headers }: FilePlan): Promise<boolean> {
+    if ((await this.#services.storage.size(key)) === undefined) return false;
+    const { 'Content-Length': _length, 'Content-Range': _range, 'Accept-Ranges': _ranges, ...others } = headers;
+    response.writeHead(200, { ...others, 'X-Accel-Redirect': `${this.#accelerated}${key}`, 'Content-Length': '0' });
+    response.end();
+    return true;
   }
 
   async #stream(response: ServerResponse, file: StoredBytes, plan: FilePlan, name: string): Promise<boolean> {
@@ -153,6 +166,16 @@ export class StoredFiles {
 }
 
 const hasNoBytes = (request: IncomingMessage, plan: FilePlan): boolean => request.method === 'HEAD' || plan.length === 0;
+
+/**
+ * Whether nginx, which is given the file, makes the same of the request, and has not tried in vain. It compares `If-Match` and
+ * `If-Unmodified-Since` before it has our ETag and date, and takes ranges that we do not understand for unsatisfiable.
+ */
+const comesToTheSame = ({ headers }: IncomingMessage, { status }: FilePlan): boolean =>
+  headers['x-accel-again'] === undefined &&
+  headers['if-match'] === undefined &&
+  headers['if-unmodified-since'] === undefined &&
+  (headers.range === undefined || status === 206);
 
 const part = (body: Buffer, plan: FilePlan): Buffer =>
   plan.length === body.byteLength ? body : body.subarray(plan.start, plan.start + plan.length);

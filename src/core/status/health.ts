@@ -17,7 +17,7 @@ export interface Readiness {
   readonly storage: string | undefined;
 }
 
-/** What the database tells of tasks and workers. */
+/** What the database tells of tasks, workers and servers. */
 export interface Backlog {
   /** Tasks that wait for a worker or for what others hold. */
   readonly waiting: number;
@@ -25,6 +25,7 @@ export interface Backlog {
   /** For how many seconds the first of the tasks that can run has waited for a worker; null where there is none. */
   readonly oldest_runnable_seconds: number | null;
   readonly missing_workers: number;
+  readonly missing_servers: number;
 }
 
 /** How a server is: what it needs, what is to be done, and how fast the database answers. */
@@ -62,11 +63,12 @@ async function latency({ db }: Services): Promise<number> {
 
 async function backlogOf({ db, config }: Services): Promise<Backlog> {
   const [row] = await db.query<Backlog>(sql`
+    with missing as (select app_type from worker where last_heartbeat < now() - make_interval(secs => ${config.PULP_WORKER_TTL}))
     select count(*) filter (where state = 'waiting')::int as waiting,
       count(*) filter (where state in ('running', 'canceling'))::int as running,
       extract(epoch from clock_timestamp() - min(unblocked_at) filter (where state = 'waiting'))::float8 as oldest_runnable_seconds,
-      (select count(*)::int from worker
-        where app_type = 'worker' and last_heartbeat < now() - make_interval(secs => ${config.PULP_WORKER_TTL})) as missing_workers
+      (select count(*)::int from missing where app_type = 'worker') as missing_workers,
+      (select count(*)::int from missing where app_type = 'api') as missing_servers
     from task where state in ('waiting', 'running', 'canceling')`);
   if (!row) throw new Error('a statement that counts gave no row');
   return row;

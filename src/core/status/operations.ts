@@ -43,6 +43,10 @@ const HEALTH = object({
     online: COUNT,
     missing: { ...COUNT, description: 'Workers that have gone without a word.' },
   }),
+  servers: object({
+    online: { ...COUNT, description: 'Server processes, on all machines.' },
+    missing: { ...COUNT, description: 'Server processes that have gone without a word.' },
+  }),
 });
 
 const STATUS_RESPONSE: Component = {
@@ -108,7 +112,10 @@ async function onlineApps({ services }: ApiRequest): Promise<readonly OnlineApp[
   }
 }
 
-function healthFields({ readiness, backlog, database_latency }: Health, online: number | null, free: number | null) {
+/** Processes that show themselves now; null where that cannot be known. */
+type Online = Readonly<Record<'workers' | 'servers', number | null>>;
+
+function healthFields({ readiness, backlog, database_latency }: Health, online: Online, free: number | null) {
   return {
     ready: isReady(readiness),
     database: {
@@ -123,7 +130,8 @@ function healthFields({ readiness, backlog, database_latency }: Health, online: 
       oldest_runnable_seconds: backlog?.oldest_runnable_seconds ?? null,
     },
     storage: { writable: readiness.storage === undefined, free },
-    workers: { online, missing: backlog?.missing_workers ?? null },
+    workers: { online: online.workers, missing: backlog?.missing_workers ?? null },
+    servers: { online: online.servers, missing: backlog?.missing_servers ?? null },
   };
 }
 
@@ -139,6 +147,7 @@ async function readStatus(request: ApiRequest) {
     (online ?? [])
       .filter((one) => one.app_type === type)
       .map(({ name, last_heartbeat, versions }) => ({ name, last_heartbeat, versions }));
+  const countOf = (type: string) => (online ? of(type).length : null);
   const components = services.catalog.plugins.map((plugin) => ({
     component: plugin.component,
     version: plugin.compatibleWith,
@@ -159,7 +168,7 @@ async function readStatus(request: ApiRequest) {
     storage: storage ?? { total: null, used: null, free: null },
     content_settings: { content_origin: services.config.PULP_CONTENT_ORIGIN, content_path_prefix: '/pulp/content/' },
     domain_enabled: false,
-    health: healthFields(health, online ? of('worker').length : null, storage?.free ?? null),
+    health: healthFields(health, { workers: countOf('worker'), servers: countOf('api') }, storage?.free ?? null),
   };
 }
 

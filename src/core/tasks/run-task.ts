@@ -110,6 +110,8 @@ class Run implements TaskRun {
       return;
     }
     const ending = endingOf(outcome, cause, this);
+    // Whoever sees the end may ask any process for what the task has changed.
+    if (ending) await this.#services.db.seenEverywhere();
     if (outcome !== 'deaf' && 'error' in outcome && !cause)
       this.#log.warn({ err: outcome.error }, ending ? 'task failed' : 'task was interrupted, and runs again');
     await this.#settle(ending);

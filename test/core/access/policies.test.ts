@@ -129,6 +129,11 @@ describe('roles', () => {
       return query.call(db, statement) as Promise<Row[]>;
     };
     const costOfPage = async (rows: number): Promise<number> => {
+      // On a busy machine what is in memory may just have expired.
+      await eventually('policies are in memory', async () => {
+        await as('ben')('GET', REMOTES);
+        return db.upToDate();
+      });
       queries = 0;
       Object.assign(db, { query: counted });
       const { body } = await as('ben')('GET', REMOTES).finally(() => Object.assign(db, { query }));
@@ -152,7 +157,7 @@ describe('roles', () => {
 });
 
 describe('another server', () => {
-  it('knows of roles and memberships with the next request, and of changed policies when it has been told', async () => {
+  it('knows of roles, memberships and policies with the next request', async () => {
     const config = { ...app.services.config, PORT: await freePort() };
     const other = await startServer(config, pino({ level: 'silent' }));
     try {
@@ -181,9 +186,9 @@ describe('another server', () => {
         queryset_scoping: {},
         statements: [{ action: '*', effect: 'allow', principal: 'authenticated' }],
       });
-      await eventually('the changed policy', async () => (await there(href)) === 200);
+      assert.equal(await there(href), 200);
       await app.request('POST', `${policy.pulp_href}reset/`);
-      await eventually('the policy as it was', async () => (await there(href)) === 404);
+      assert.equal(await there(href), 404);
     } finally {
       await other.stop();
     }

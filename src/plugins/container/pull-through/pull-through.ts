@@ -39,7 +39,7 @@ export interface Served {
   /** The version of the repository that has the manifest; undefined where none is served, or it has none such. */
   find(name: string, reference: string): Promise<ServedVersion | undefined>;
   /** Hears of each repository that has a new version, before the client is answered. */
-  published(name: string): void;
+  published(name: string): Promise<void>;
 }
 
 type PullServices = Pick<Services, 'db' | 'storage' | 'config' | 'secrets' | 'log' | 'clock' | 'domain'>;
@@ -134,7 +134,7 @@ export class PullThrough {
       if (known) return known;
       const version = await this.#fetch(wanted, cached);
       this.#refresh(wanted);
-      if (version) this.#served.published(name);
+      if (version) await this.#served.published(name);
       return version;
     } catch (error) {
       const failure = failureOf(error, reference);

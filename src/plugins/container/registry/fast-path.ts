@@ -12,8 +12,8 @@ const PREFIX = '/v2/';
 const BEARER = 'Bearer ';
 
 /**
- * GET and HEAD of manifests and small blobs for which everything is in memory: the token was proven, the distribution is being
- * listened to, the manifest or blob was found before. All else, what another guard protects and every refusal too, is left to the routes.
+ * GET and HEAD of manifests and small blobs for which everything is in memory: the token was proven and its holder may pull, the
+ * distribution is being listened to, the manifest or blob was found before. All else, what another guard protects and every refusal too, is left to the routes.
  */
 export function fastPath(registry: ServedRegistry): FastPath {
   return (request, response) => {
@@ -27,11 +27,13 @@ export function fastPath(registry: ServedRegistry): FastPath {
     const authorization = request.headers.authorization;
     if (!authorization?.startsWith(BEARER)) return false;
     const name = url.slice(PREFIX.length, beforeNoun);
-    if (!registry.tokens.cached(authorization.slice(BEARER.length))?.pull.has(name)) return false;
+    const token = registry.tokens.cached(authorization.slice(BEARER.length));
+    if (!token?.pull.has(name)) return false;
 
     const distribution = registry.distributions.cached(name);
-    const version = distribution && isGuardedByPulls(distribution) ? servedVersion(distribution) : undefined;
-    if (!distribution || !version) return false;
+    if (!distribution || !registry.pullRights.known(token, distribution)) return false;
+    const version = isGuardedByPulls(distribution) ? servedVersion(distribution) : undefined;
+    if (!version) return false;
     const reference = url.slice(beforeReference + 1);
     if (noun === 'manifests') {
       if (isToBeRenewed(registry, distribution, reference)) return false;

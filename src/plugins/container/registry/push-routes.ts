@@ -105,7 +105,7 @@ async function finish(asked: PushRequest, { name, digest }: { name: string; dige
 }
 
 async function dropUnused({ registry }: PushRequest, { name, repository_id }: PushedRepository): Promise<void> {
-  if (await removeUnused(registry.services, repository_id)) registry.distributions.forget(name);
+  if (await removeUnused(registry.services, repository_id)) await registry.services.db.seenEverywhere();
 }
 
 /** The repository that is pushed to, made where it is not there yet. Throws RegistryError. */
@@ -113,7 +113,7 @@ async function repositoryOf(registry: ServedRegistry, { caller, distribution }: 
   if (distribution) checkTakesPushes(registry, distribution);
   if (distribution?.repository_id) return distribution.repository_id;
   const made = await repositoryOfPush(registry.services, caller, name);
-  registry.distributions.forget(name);
+  await registry.services.db.seenEverywhere();
   return made;
 }
 
@@ -250,7 +250,7 @@ async function putManifest(asked: PushRequest, { name, reference }: PathOf<'mani
   const tags = digest ? tagsIn(url) : [reference];
   const contentType = request.headers['content-type'];
   const manifest = await pushManifest(registry.services, { repository_id, body, contentType, digest, tags });
-  registry.distributions.forget(name);
+  await registry.services.db.seenEverywhere();
   await noteChange(asked, access, `${name}${digest ? `@${digest}` : `:${reference}`}`, { digest: manifest.digest, tags });
   return reply
     .code(201)
@@ -297,7 +297,7 @@ async function removeManifest(
     ? deleteManifest(registry.services, repository_id, digest)
     : deleteTag(registry.services, repository_id, reference));
   if (!removed) throw manifestUnknown(reference);
-  registry.distributions.forget(name);
+  await registry.services.db.seenEverywhere();
   await noteChange(asked, access, `${name}${digest ? '@' : ':'}${reference}`);
   return reply.code(202).header('content-length', '0').send();
 }
@@ -311,7 +311,7 @@ export async function answerBlobRemoval(
   if (request.method !== 'DELETE') throw unsupported(request.method, 'GET, HEAD, DELETE');
   const { repository_id } = await writableRepository(registry, request, name);
   if (!(await deleteBlob(registry.services, repository_id, digest))) throw blobUnknown(digest);
-  registry.distributions.forget(name);
+  await registry.services.db.seenEverywhere();
   return reply.code(202).header('content-length', '0').send();
 }
 

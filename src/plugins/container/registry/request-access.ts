@@ -109,11 +109,16 @@ interface Pulled {
 
 async function pulledByToken(registry: ServedRegistry, request: FastifyRequest, name: string): Promise<Pulled> {
   const token = await bearer(registry, request, pullScope(name));
-  if (!token.pull.has(name)) throw bearerChallenge(registry.tokens, pullScope(name), 'insufficient_scope');
-  return {
-    distribution: await registry.distributions.find(name),
-    caller: async () => (await registry.authenticator.find(token.subject)) ?? null,
-  };
+  const distribution = token.pull.has(name) ? await registry.distributions.find(name) : undefined;
+  const caller = async () => (token.subject === '' ? null : ((await registry.authenticator.find(token.subject)) ?? null));
+  // What was allowed when the token was issued need not be any more.
+  const allowed = distribution
+    ? await registry.pullRights.allow(token, distribution, async () =>
+        mayPull(registry.services, await caller(), name, distribution),
+      )
+    : token.pull.has(name);
+  if (!allowed) throw bearerChallenge(registry.tokens, pullScope(name), 'insufficient_scope');
+  return { distribution, caller };
 }
 
 async function pulledByUser(registry: ServedRegistry, request: FastifyRequest, name: string): Promise<Pulled> {

@@ -3,6 +3,7 @@ import type { Services } from '../../../kit/services.ts';
 import { PullThrough } from '../pull-through/pull-through.ts';
 import { Blobs } from './blob.ts';
 import { Manifests } from './manifest.ts';
+import { PullRights } from './pull-rights.ts';
 import { servedDistributions } from './served-distribution.ts';
 import { Tokens } from './token.ts';
 import { loadTokenKeys } from './token-keys.ts';
@@ -21,6 +22,7 @@ export interface ServedRegistry {
   readonly guards: ContentGuards;
   readonly authenticator: Authenticator;
   readonly distributions: ReturnType<typeof servedDistributions>;
+  readonly pullRights: PullRights;
   readonly manifests: Manifests;
   readonly blobs: Blobs;
   readonly onDemand: OnDemandArtifacts;
@@ -43,9 +45,11 @@ export async function openServedRegistry(services: RegistryServices): Promise<Se
       const version = distribution && servedVersion(distribution);
       return version && (await manifests.find(version, reference)) ? version : undefined;
     },
-    published: (name) => distributions.forget(name),
+    published: () => services.db.seenEverywhere(),
   });
+  const pullRights = new PullRights();
   await distributions.start();
+  await pullRights.start(services);
   await blobs.files.start();
   return {
     services,
@@ -53,6 +57,7 @@ export async function openServedRegistry(services: RegistryServices): Promise<Se
     guards,
     authenticator: authenticator(services),
     distributions,
+    pullRights,
     manifests,
     blobs,
     onDemand,
@@ -62,6 +67,7 @@ export async function openServedRegistry(services: RegistryServices): Promise<Se
       await onDemand.close();
       await upstreams.close();
       await distributions.close();
+      await pullRights.close();
       await blobs.files.close();
     },
   };

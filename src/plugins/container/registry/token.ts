@@ -29,7 +29,7 @@ export interface IssuedToken {
   readonly expiresIn: number;
 }
 
-/** Seconds for which an access token is good, and thereby for how long a read outlives a revoked permission. */
+/** Seconds for which an access token is good. What it allows is asked again whenever rights have changed. */
 export const TOKEN_SECONDS = 300;
 const REFRESH_SECONDS = 30 * 24 * 3600;
 const SKEW_SECONDS = 60;
