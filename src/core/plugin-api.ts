@@ -55,6 +55,8 @@ export { inVersion } from './repositories/version-content.ts';
 export { versionsOf } from './repositories/version-resource.ts';
 export { versionResponse } from './repositories/version-response.ts';
 export { noteVersion, syncedVersion } from './repositories/version-result.ts';
+export { runSigningScript } from './signing/run-script.ts';
+export { SigningError } from './signing/signing-error.ts';
 export { signingService, signingServiceOf } from './signing/signing-service-resource.ts';
 export { isDatabaseAway } from './tasks/database-away.ts';
 export { type Authenticator, authenticator, InvalidCredentialsError, type RequestSource } from './users/authenticate.ts';
