@@ -12,6 +12,7 @@ import { containerNamespace } from './resources/namespace.ts';
 import { containerRemote } from './resources/remote.ts';
 import { containerRepository, containerRepositoryVersions } from './resources/repository.ts';
 import { CONTAINER_UNITS } from './sync/content-tables.ts';
+import { sign } from './tasks/sign.ts';
 import { synchronize } from './tasks/sync.ts';
 
 /** Container images: mirrored from registries, served over the Registry API. */
@@ -31,7 +32,7 @@ export const containerPlugin = definePlugin({
     containerDistribution,
     containerNamespace,
   ],
-  tasks: [synchronize],
+  tasks: [synchronize, sign],
   conditions: containerConditions,
   scopes: containerScopes,
   roles: pullThroughRoles,

@@ -6,6 +6,7 @@ import { repositoryPolicy, versionPolicy } from '../access/policies.ts';
 import { synchronize } from '../tasks/sync.ts';
 import { manifestSigning } from './manifest-signing.ts';
 import { containerRemote } from './remote.ts';
+import { signAction } from './sign-action.ts';
 
 /** Mirrors the upstream into a new version (spec: sync). */
 const sync = syncAction({
@@ -46,7 +47,7 @@ export const containerRepository = defineRepository({
     owner: [...OWNED, 'sync', 'modify_content', 'build_image', 'container.delete_containerrepository_versions'],
     content_manager: ['view', 'sync', 'modify_content', 'build_image', 'container.delete_containerrepository_versions'],
   },
-  actions: { sync },
+  actions: { sync, sign: signAction },
   detail: { table: 'container_repository', columns: ['manifest_signing_service_id', 'origin'] },
 });
 
