@@ -40,7 +40,7 @@ export function deleteTag(services: DeleteServices, repositoryId: string, name: 
   return removeFrom(services, repositoryId, tag, tag);
 }
 
-/** Takes the manifest away, its tags, and what nothing else needs then; answers whether it was there. */
+/** Takes the manifest away, its tags and signatures, and what nothing else needs then; answers whether it was there. */
 export function deleteManifest(services: DeleteServices, repositoryId: string, digest: Digest): Promise<boolean> {
   const manifest = heldBy(repositoryId, 'container_manifest', sql`n.digest = ${digest}`);
   return removeFrom(
@@ -49,7 +49,8 @@ export function deleteManifest(services: DeleteServices, repositoryId: string, d
     manifest,
     sql`
     select id from (${manifest}) m
-    union select t.id from container_tag t where t.tagged_manifest_id in (${manifest})`,
+    union select t.id from container_tag t where t.tagged_manifest_id in (${manifest})
+    union select s.id from container_signature s where s.signed_manifest_id in (${manifest})`,
   );
 }
 

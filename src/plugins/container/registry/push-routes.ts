@@ -245,7 +245,7 @@ type Access = Awaited<ReturnType<typeof writableRepository>>;
 async function putManifest(asked: PushRequest, { name, reference }: PathOf<'manifest'>, access: Access): Promise<FastifyReply> {
   const { registry, request, reply, url } = asked;
   const { repository_id } = access;
-  const body = await bodyOf(asked);
+  const body = await bodyOf(asked, MAX_MANIFEST_BYTES, manifestTooLarge);
   const digest = parseDigest(reference);
   const tags = digest ? tagsIn(url) : [reference];
   const contentType = request.headers['content-type'];
@@ -273,13 +273,14 @@ function tagsIn({ searchParams }: URL): string[] {
   return tags;
 }
 
-async function bodyOf(asked: PushRequest): Promise<Buffer> {
-  if (lengthOf(asked) > MAX_MANIFEST_BYTES) throw manifestTooLarge(MAX_MANIFEST_BYTES);
+/** The bytes of the request. Throws what `tooLarge` makes where they are more than `most`. */
+export async function bodyOf(asked: PushRequest, most: number, tooLarge: (most: number) => RegistryError): Promise<Buffer> {
+  if (lengthOf(asked) > most) throw tooLarge(most);
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of bytesOf(asked)) {
     size += (chunk as Buffer).byteLength;
-    if (size > MAX_MANIFEST_BYTES) throw manifestTooLarge(MAX_MANIFEST_BYTES);
+    if (size > most) throw tooLarge(most);
     chunks.push(chunk as Buffer);
   }
   return Buffer.concat(chunks);
@@ -316,7 +317,7 @@ export async function answerBlobRemoval(
 }
 
 /** Notes a change of what is served in the audit log (security rule 16). */
-const noteChange = (
+export const noteChange = (
   { registry, request }: PushRequest,
   { caller }: Access,
   object: string,
