@@ -18,7 +18,7 @@ import { answerBlobRemoval, answerManifest, answerUpload, answerUploads } from '
 import { listReferrers, parseReferrersQuery } from './referrers.ts';
 import { errorBody, manifestUnknown, nameUnknown, RegistryError, unsupported } from './registry-error.ts';
 import { parseRegistryPath, type RegistryPath } from './registry-path.ts';
-import { checkBase, checkCatalog, findReadable, readable } from './request-access.ts';
+import { checkBase, checkCatalog, findReadable } from './request-access.ts';
 import { openServedRegistry, type RegistryServices, type ServedRegistry } from './served-registry.ts';
 import { answerSignatures } from './signature-routes.ts';
 import { listTags } from './tags.ts';
