@@ -15,6 +15,7 @@ export {
   saveArtifacts,
   saveNewArtifact,
   seeArtifact,
+  seeArtifacts,
   storedFile,
 } from './artifacts/save-artifacts.ts';
 export { writeAudit } from './audit/audit-log.ts';

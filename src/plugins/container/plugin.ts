@@ -12,6 +12,7 @@ import { containerNamespace } from './resources/namespace.ts';
 import { containerRemote } from './resources/remote.ts';
 import { containerRepository, containerRepositoryVersions } from './resources/repository.ts';
 import { CONTAINER_UNITS } from './sync/content-tables.ts';
+import { buildImage } from './tasks/build-image.ts';
 import { sign } from './tasks/sign.ts';
 import { synchronize } from './tasks/sync.ts';
 
@@ -32,7 +33,7 @@ export const containerPlugin = definePlugin({
     containerDistribution,
     containerNamespace,
   ],
-  tasks: [synchronize, sign],
+  tasks: [synchronize, sign, buildImage],
   conditions: containerConditions,
   scopes: containerScopes,
   roles: pullThroughRoles,

@@ -4,6 +4,7 @@ import { OWNED, OWNED_AND_VIEWED } from '../../../kit/policy.ts';
 import { bool, reference } from '../../../kit/wire.ts';
 import { repositoryPolicy, versionPolicy } from '../access/policies.ts';
 import { synchronize } from '../tasks/sync.ts';
+import { buildImageAction } from './build-image-action.ts';
 import { manifestSigning } from './manifest-signing.ts';
 import { containerRemote } from './remote.ts';
 import { signAction } from './sign-action.ts';
@@ -47,7 +48,7 @@ export const containerRepository = defineRepository({
     owner: [...OWNED, 'sync', 'modify_content', 'build_image', 'container.delete_containerrepository_versions'],
     content_manager: ['view', 'sync', 'modify_content', 'build_image', 'container.delete_containerrepository_versions'],
   },
-  actions: { sync, sign: signAction },
+  actions: { sync, sign: signAction, build_image: buildImageAction },
   detail: { table: 'container_repository', columns: ['manifest_signing_service_id', 'origin'] },
 });
 
