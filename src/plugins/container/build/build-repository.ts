@@ -28,7 +28,7 @@ import { UNIQUE_TAGS } from '../sync/content-tables.ts';
 import type { DeclaredBlob } from '../sync/declared-content.ts';
 import { findBlobs } from '../sync/known-content.ts';
 import { ContentSaver } from '../sync/save-declared.ts';
-import { BuildError, buildImage } from './build-program.ts';
+import { BuildError, buildImage, clearBuild } from './build-program.ts';
 
 export interface BuildOptions {
   readonly repository_id: string;
@@ -43,6 +43,7 @@ const FILES_AT_ONCE = 8;
 const GB = 1024 ** 3;
 /** How often it is looked whether a build fills the disk. */
 const CHECK_SPACE_MS = 1000;
+const CLEARED_WITHIN_MS = 60_000;
 
 /**
  * Builds an image into the next version of a repository, under a tag. Answers that version as the REST API does. Throws BuildError; then
@@ -55,16 +56,19 @@ export async function buildRepository(options: BuildOptions, context: TaskContex
   await work.open();
   // What the build runs is another user, who has to get to what is in it.
   const path = join(work.path, 'build');
+  const mostBytes = config.DECKLE_MAX_BLOB_GB * GB;
   const disk = new AbortController();
   const check = setInterval(() => requireSpace(services, 0).catch((error: unknown) => disk.abort(error)), CHECK_SPACE_MS);
   try {
     await mkdir(path, { mode: 0o711 });
     await layOutContext(options, path, services, signal);
-    const mostBytes = config.DECKLE_MAX_BLOB_GB * GB;
     await buildImage({ path, mostBytes, signal: AbortSignal.any([signal, disk.signal]) });
     return await publish(options, join(path, 'image'), context);
   } finally {
     clearInterval(check);
+    await clearBuild({ path, mostBytes, signal: AbortSignal.timeout(CLEARED_WITHIN_MS) }).catch((err: unknown) =>
+      log.warn({ err, folder: path }, 'what a build has left cannot be removed; remove the folder by hand'),
+    );
     await work.close();
   }
 }
