@@ -34,7 +34,7 @@ export function pushSignature(services: Pick<Services, 'db' | 'storage' | 'domai
 }
 
 /** The manifest, and whether it waits for a version, if the repository has it. */
-async function findManifest(
+export async function findManifest(
   tx: Queryable,
   repositoryId: string,
   digest: Digest,

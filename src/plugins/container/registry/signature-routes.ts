@@ -7,7 +7,7 @@ import { firstIssue } from '../oci/manifest-schema.ts';
 import { RegistryError as InvalidSignatureError } from '../oci/registry-error.ts';
 import { parseSignature, type Signature } from '../oci/signature.ts';
 import { MAX_SIGNATURE_BYTES } from '../oci/signature-source.ts';
-import { pushSignature } from '../push/signature.ts';
+import { findManifest, pushSignature } from '../push/signature.ts';
 import { sendJson } from './json-answer.ts';
 import { writableRepository } from './push-access.ts';
 import { bodyOf, noteChange, type PushRequest } from './push-routes.ts';
@@ -38,6 +38,7 @@ async function putSignature(asked: PushRequest, name: string, digest: Digest): P
   const { registry, request, reply } = asked;
   const access = await writableRepository(registry, request, name);
   const { repository_id } = access;
+  if (!(await findManifest(registry.services.db, repository_id, digest))) throw manifestUnknown(digest);
   const signature = parsed(await bodyOf(asked, MAX_SIGNATURE_BYTES, signatureTooLarge), digest);
   try {
     if (!(await pushSignature(registry.services, { repository_id, digest, signature }))) throw manifestUnknown(digest);
