@@ -24,7 +24,8 @@ export { type BatchedLookup, batchedLookup } from './content/batched-lookup.ts';
 export { type Channel, channel } from './content/channel.ts';
 export { artifactValue, contentOrdering, unitField, unitText } from './content/content-fields.ts';
 export { keyFilters } from './content/content-filters.ts';
-export { anyOf, type ContentSelection, contentIds, seeContent, seenContent } from './content/content-selection.ts';
+export { anyOf, type ContentSelection, contentIds, holdContent, seeContent, seenContent } from './content/content-selection.ts';
+export { contentUnits } from './content/content-units.ts';
 export { type ContentKind, defineContent } from './content/define-content.ts';
 export { type ContentRow, type ContentTable, saveContent } from './content/save-content.ts';
 export { ContentGuards } from './content-guards/content-guards.ts';
@@ -32,7 +33,12 @@ export { contentRedirectGuard } from './content-guards/content-redirect.ts';
 export { type GuardedRequest, guardedRequest } from './content-guards/guarded-request.ts';
 export { defineDistribution } from './distributions/define-distribution.ts';
 export { basePath, baseUrl, checkRelativePath, guardByDefault, requiredGuard } from './distributions/distribution-fields.ts';
-export { type ServedDistribution, ServedDistributions, servedVersion } from './distributions/served-distributions.ts';
+export {
+  DISTRIBUTION_CHANNEL,
+  type ServedDistribution,
+  ServedDistributions,
+  servedVersion,
+} from './distributions/served-distributions.ts';
 export { answerFile, UnsettledFileError } from './files/answer-file.ts';
 export { matchesEtag } from './files/file-plan.ts';
 export { type Http, StoredFiles } from './files/stored-files.ts';
@@ -43,6 +49,7 @@ export { UpstreamClients } from './remotes/upstream-clients.ts';
 export { refuseOverwrite } from './repositories/content-overwrite.ts';
 export { defineRepository } from './repositories/define-repository.ts';
 export { type ModifyArgs, modifyAction, modifyArgs } from './repositories/modify-action.ts';
+export { namedVersion } from './repositories/named-version.ts';
 export {
   type PublishedVersion,
   publishLocked,

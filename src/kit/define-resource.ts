@@ -141,6 +141,8 @@ export interface Resource {
   readonly named?: Scope;
   /** Built-in roles by the ends of their names: `owner` -> `['view', 'change']`. */
   readonly roles?: Readonly<Record<string, BuiltInRole>>;
+  /** Verbs that are permissions beside those of its roles. */
+  readonly permissions?: readonly string[];
   /** `sync`: answered at once (201, 200, 204); `task`: 202 and a task. */
   readonly mutation?: { readonly create?: 'sync' | 'task'; readonly update?: 'sync' | 'task'; readonly delete?: 'sync' | 'task' };
   /** What a task that creates a row does beside it. */
@@ -150,6 +152,8 @@ export interface Resource {
     /** What follows once the row is there. */
     readonly after: (id: string, columns: Columns, context: TaskContext) => Promise<void>;
   };
+  /** PRNs of what a delete of the row takes along: its task holds them too, and is left to a worker. */
+  readonly deletesToo?: (row: Row, services: Services) => Promise<readonly string[]>;
   /** Delete takes long: left to a worker. */
   readonly slowDelete?: true;
   /** Name of the delete task where it is not the general one. */

@@ -158,11 +158,12 @@ export async function deleteRow(resource: Resource, request: ApiRequest): Promis
     return { status: 204 };
   }
   const general = resource.multiDelete ? generalMultiDelete : generalDelete;
-  const definition = resource.slowDelete ? { ...general, immediate: false } : general;
+  const along = resource.deletesToo ? await resource.deletesToo(row, request.services) : [];
+  const definition = resource.slowDelete || along.length > 0 ? { ...general, immediate: false } : general;
   const task = await request.dispatch(
     definition,
     { resource: resourceKey(resource), id: row.id },
-    { exclusive: [prn(resource, row.id)] },
+    { exclusive: [prn(resource, row.id), ...along] },
   );
   return { status: 202, body: { task: task.href } };
 }

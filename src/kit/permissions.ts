@@ -17,7 +17,11 @@ const listOf = (role: BuiltInRole): readonly string[] => ('permissions' in role 
 
 /** Every permission that can be held on rows of the resource, or, for `add`, on all of them. */
 export const permissionsOf = (resource: Resource): ReadonlySet<string> =>
-  new Set([...VERBS, ...Object.values(resource.roles ?? {}).flatMap(listOf)].map((verb) => permissionOf(resource, verb)));
+  new Set(
+    [...VERBS, ...(resource.permissions ?? []), ...Object.values(resource.roles ?? {}).flatMap(listOf)].map((verb) =>
+      permissionOf(resource, verb),
+    ),
+  );
 
 const locked = (name: string, role: BuiltInRole, resource?: Resource): LockedRole => ({
   name,

@@ -48,16 +48,28 @@ const surrogateProblem = (text: string): string => {
   return `Surrogate characters are not allowed: U+${alone.charCodeAt(0).toString(16).toUpperCase()}.`;
 };
 
+/** What a text has to look like, and what is said of one that does not. */
+export interface TextPattern {
+  readonly matches: RegExp;
+  readonly message: string;
+}
+
 /** Text: numbers become text, blanks around it go; not blank unless `blank`. */
 export function text<N extends boolean | undefined = false>(
-  options: Nullable<N> & { readonly max?: number; readonly blank?: boolean; readonly format?: string } = {},
+  options: Nullable<N> & {
+    readonly max?: number;
+    readonly blank?: boolean;
+    readonly format?: string;
+    readonly pattern?: TextPattern;
+  } = {},
 ): Wire<NullableIf<N, string>> {
-  const { max, blank, format } = options;
+  const { max, blank, format, pattern } = options;
   const schema = z
     .union([z.string(), z.number().transform(String)], { error: notText })
     .transform((value) => value.trim())
     .refine((value) => blank === true || value !== '', NOT_BLANK)
     .refine((value) => max === undefined || value.length <= max, `Ensure this field has no more than ${max} characters.`)
+    .refine((value) => value === '' || pattern === undefined || pattern.matches.test(value), pattern?.message)
     .refine((value) => !value.includes('\0'), 'Null characters are not allowed.')
     .refine((value) => value.isWellFormed(), { error: ({ input }) => surrogateProblem(String(input)) });
   const json = {
@@ -65,6 +77,7 @@ export function text<N extends boolean | undefined = false>(
     ...(blank ? {} : { minLength: 1 }),
     ...(max ? { maxLength: max } : {}),
     ...(format ? { format } : {}),
+    ...(pattern ? { pattern: pattern.matches.source } : {}),
   };
   return wire(schema, json, options.nullable as N);
 }

@@ -86,6 +86,52 @@ describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, 
     await pulp('container remote destroy', '--remote', foo);
   });
 
+  it('images are added, copied, tagged and removed', async () => {
+    const [foo, bar] = [unique('foo'), unique('bar')];
+    const [one, two] = [simpleImage(`${foo} 1`), simpleImage(`${foo} 2`)];
+    upstream.put(foo, one, 'one');
+    upstream.put(foo, two, 'two');
+    await pulp('container remote create', '--name', foo, '--url', upstream.url, '--upstream-name', foo);
+    await pulp('container repository create', '--name', foo, '--remote', foo);
+    await pulp('container repository sync', '--name', foo);
+    await pulp('container repository create', '--name', bar);
+    const tags = async () => names(await pulp('container repository content list', '--repository', bar)).sort();
+
+    await pulp('container repository content add', '--repository', bar, '--name', 'one', '--digest', one.digest);
+    assert.deepEqual(await tags(), ['one']);
+    await pulp('container repository copy-tag', '--name', bar, '--source', foo, '--tag', 'two');
+    assert.deepEqual(await tags(), ['one', 'two']);
+    await pulp('container repository tag', '--name', bar, '--tag', 'two', '--digest', one.digest);
+    const moved = await pulp('container content show', '--name', 'two', '--digest', one.digest);
+    assert.equal((await suite.server.request('GET', moved.tagged_manifest)).body.digest, one.digest);
+    await pulp('container repository untag', '--repository', bar, '--tag', 'two');
+    await pulp('container repository content remove', '--repository', bar, '--name', 'one', '--digest', one.digest);
+    assert.deepEqual(await tags(), []);
+    const [left] = await pulp('container repository content --type manifest list', '--repository', bar);
+    assert.equal(left.digest, two.digest, 'which lost its tag, and stayed');
+    await pulp(
+      'container repository copy-manifest',
+      '--repository',
+      bar,
+      '--source',
+      foo,
+      '--version',
+      '1',
+      '--digest',
+      one.digest,
+    );
+    assert.equal((await pulp('container repository content --type manifest list', '--repository', bar)).length, 2);
+    const absent = await run('container repository untag', '--name', bar, '--tag', 'none');
+    assert.equal(absent.code, 1);
+    assert.match(absent.stderr, /The tag 'none' does not exist in the latest repository version/);
+    await pulp('container repository content remove', '--repository', bar, '--all');
+    const { content_summary: summary } = await pulp('container repository version show', '--repository', bar);
+    assert.deepEqual(summary.present, {});
+    await pulp('container repository destroy', '--name', bar);
+    await pulp('container repository destroy', '--name', foo);
+    await pulp('container remote destroy', '--name', foo);
+  });
+
   it('a repository without a remote is not synced', async () => {
     const foo = unique('foo');
     await pulp('container repository create', '--name', foo);
@@ -133,12 +179,13 @@ describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, 
     await pulp('container repository destroy', '--name', foo);
   });
 
-  it('namespaces are made, listed and shown', async () => {
+  it('namespaces are made, listed, shown and removed', async () => {
     const name = unique('namespace');
     const made = await pulp('container namespace create', '--name', name);
     assert.deepEqual(await pulp('container namespace show', '--name', name), made);
     assert.ok(names(await pulp('container namespace list', '--limit', '1000')).includes(name));
     assert.equal((await run('container namespace create', '--name', name)).code, 1);
-    await suite.server.request('DELETE', made.pulp_href);
+    await pulp('container namespace destroy', '--name', name);
+    assert.equal((await run('container namespace show', '--name', name)).code, 1);
   });
 });

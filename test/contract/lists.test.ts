@@ -8,6 +8,7 @@ import { resourceKey } from '../../src/kit/names.ts';
 import type { JsonSchema } from '../../src/kit/wire.ts';
 import { plugins } from '../../src/plugins.ts';
 import { startApp, type TestApp } from '../support/app.ts';
+import { asPushRepository } from '../support/push-repository.ts';
 
 /*
  * Every list against the database: that each order, filter and field that a resource declares has the columns it rests on.
@@ -39,6 +40,8 @@ before(async () => {
     await create(`distributions/${kind}/${kind}/`, { name, base_path: `${name}/all`, repository });
     parents.set(`/pulp/api/v3/repositories/${kind}/${kind}/`, repository);
   }
+  const pushed = await create('repositories/container/container/', { name: 'lists-pushed' });
+  parents.set('/pulp/api/v3/repositories/container/container-push/', await asPushRepository(app, pushed));
   const username = 'lists';
   parents.set('/pulp/api/v3/users/', await create('users/', { username }));
   const group = await create('groups/', { name: 'lists' });

@@ -228,3 +228,12 @@ export const simpleIndex = (text: string): ImageContent =>
   multiPlatformOf(['linux/amd64', 'linux/arm64'], ({ architecture }) => ({
     layers: [layerOf({ 'etc/motd': `${text} ${architecture}` })],
   }));
+
+/** An index of such images, the first for linux/amd64 and the others for platforms that no other has. */
+export const indexOfImages = (...images: readonly ImageContent[]): ImageContent =>
+  indexOf({
+    entries: images.map((content, at) => ({
+      content,
+      platform: { os: 'linux', architecture: at === 0 ? 'amd64' : `other${at}` },
+    })),
+  });

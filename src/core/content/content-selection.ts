@@ -43,3 +43,10 @@ export async function seeContent(tx: Queryable, ids: readonly string[]): Promise
   const rows = await tx.query<{ id: string }>(sql`with ${seenContent(contentIds(ids))} select id from seen`);
   return rows.map(({ id }) => id);
 }
+
+/** Sees the content of these ids, as `seeContent` does. Throws where some of it went before it could be held. */
+export async function holdContent(tx: Queryable, ids: readonly string[]): Promise<void> {
+  const wanted = new Set(ids);
+  if ((await seeContent(tx, [...wanted])).length < wanted.size)
+    throw new Error('Some of the content to add was removed, being an orphan, before the task ran.');
+}

@@ -17,7 +17,7 @@ import {
 /** What makes a kind of distribution another one than the rest. */
 export interface DistributionKind
   extends Pick<Resource, 'plugin' | 'endpoint' | 'model' | 'title' | 'description' | 'policy' | 'roles'>,
-    Partial<Pick<Resource, 'fields' | 'filters' | 'ordering' | 'validate'>> {
+    Partial<Pick<Resource, 'fields' | 'filters' | 'ordering' | 'validate' | 'deletesToo'>> {
   /** Its table, `d`, and that table's own columns. */
   readonly detail: { readonly table: string; readonly columns: readonly string[] };
   /** What else is written, around the store that every kind has. */

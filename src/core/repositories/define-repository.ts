@@ -15,25 +15,33 @@ import {
 
 /** What makes a kind of repository another one than the rest. */
 export interface RepositoryKind
-  extends Pick<Resource, 'plugin' | 'endpoint' | 'model' | 'title' | 'description' | 'policy' | 'roles' | 'fields' | 'actions'> {
+  extends Pick<
+    Resource,
+    'plugin' | 'endpoint' | 'model' | 'title' | 'description' | 'policy' | 'permissions' | 'roles' | 'fields' | 'actions'
+  > {
+  /** Only pushes make it: it is neither made nor deleted by itself, nor synced, and its labels are changed with the rest. */
+  readonly pushed?: true;
   /** Its table, `d`, and that table's own columns. */
   readonly detail: { readonly table: string; readonly columns: readonly string[] };
 }
 
 /** A kind of repository. Its pulp_type is plugin and endpoint, and so is that of its remotes. */
-export function defineRepository({ detail, fields, actions, ...kind }: RepositoryKind): Resource {
+export function defineRepository({ detail, fields, actions, pushed, ...kind }: RepositoryKind): Resource {
   const place = { kind: 'repositories', plugin: kind.plugin, endpoint: kind.endpoint, model: kind.model } as const;
   const pulpType = `${kind.plugin}.${kind.endpoint}`;
+  const { remote, ...unsynced } = repositoryFields(pulpType);
   return defineResource({
     ...kind,
     ...place,
-    fields: { ...baseFields(place), ...repositoryFields(pulpType), ...fields },
+    fields: { ...baseFields(place), ...unsynced, ...(pushed ? {} : { remote }), ...fields },
     filters: REPOSITORY_FILTERS,
     ordering: REPOSITORY_ORDERING,
-    verbs: ['list', 'create', 'read', 'update', 'partial_update', 'delete'],
+    verbs: pushed
+      ? ['list', 'read', 'update', 'partial_update']
+      : ['list', 'create', 'read', 'update', 'partial_update', 'delete'],
     mutation: { create: 'sync', update: 'task', delete: 'task' },
     slowDelete: true,
-    actions: { ...labelActions('repository'), ...roleActions, ...actions },
+    actions: { ...(pushed ? {} : labelActions('repository')), ...roleActions, ...actions },
     select: sql`${repositoryColumns}${detailColumns(detail.columns)}`,
     from: sql`repository m join ${raw(detail.table)} d on d.id = m.id ${repositoryJoins}`,
     counted: {

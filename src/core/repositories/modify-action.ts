@@ -1,13 +1,12 @@
 import { z } from 'zod';
 import type { ApiReply, ApiRequest } from '../../kit/api.ts';
 import { ASYNC_RESPONSE } from '../../kit/components.ts';
-import type { Action, Resource } from '../../kit/define-resource.ts';
+import type { Action } from '../../kit/define-resource.ts';
 import type { TaskDefinition } from '../../kit/define-task.ts';
 import { ValidationError } from '../../kit/errors.ts';
-import { isUuid } from '../../kit/names.ts';
-import { noReference, visibleIds } from '../../kit/references.ts';
 import { bool, list, reference, text } from '../../kit/wire.ts';
 import { seeContent } from '../content/content-selection.ts';
+import { contentUnits } from '../content/content-units.ts';
 import { type NamedVersion, namedVersion } from './named-version.ts';
 
 const ALL = '*';
@@ -53,11 +52,13 @@ export const modifyAction = (kind: ModifyKind): Action => ({
   responses: [{ status: 202, component: ASYNC_RESPONSE }],
   async run({ request, row, body }): Promise<ApiReply> {
     const app = kind.pulpType.split('.')[0] as string;
-    const add = await contentUnits('add_content_units', (body.add_content_units ?? []) as string[], app, request);
+    const units = (field: string, names: readonly string[]) =>
+      contentUnits(names, app, request, (message) => new ValidationError({ [field]: [message] }));
+    const add = await units('add_content_units', (body.add_content_units ?? []) as string[]);
     const removed = (body.remove_content_units ?? []) as string[];
     if (removed.includes(ALL) && removed.length > 1)
       throw new ValidationError({ remove_content_units: [`Cannot supply content units and '${ALL}'.`] });
-    const remove = removed[0] === ALL ? ALL : await contentUnits('remove_content_units', removed, app, request);
+    const remove = removed[0] === ALL ? ALL : await units('remove_content_units', removed);
     const base = await baseVersion(kind, body.base_version as string | undefined, request);
     // Orphan cleanup spares it until the task is there, and from then on because the task is.
     await seeContent(request.services.db, add);
@@ -84,26 +85,3 @@ async function baseVersion(kind: ModifyKind, named: string | undefined, request:
   }
   return version;
 }
-
-/** The ids of the plugin's content that hrefs or PRNs name, of which the caller may see each. Throws ValidationError under the field's name. */
-async function contentUnits(field: string, names: readonly string[], app: string, request: ApiRequest): Promise<string[]> {
-  const { catalog } = request.services;
-  const located = names.map((name) => {
-    const unit = catalog.locate(name);
-    if (!unit || !isUuid(unit.id)) throw new ValidationError({ [field]: [noReference(name)] });
-    return { name, ...unit };
-  });
-  const found = new Set<string>();
-  const kinds = new Set(located.map((unit) => unit.resource).filter((resource) => isUnit(resource, app)));
-  for (const resource of kinds) {
-    const ids = located.filter((unit) => unit.resource === resource).map((unit) => unit.id);
-    for (const id of await visibleIds(resource, ids, request)) found.add(id);
-  }
-  const lost = located.filter((unit) => !isUnit(unit.resource, app) || !found.has(unit.id)).map(({ name }) => `'${name}'`);
-  if (lost.length > 0) {
-    throw new ValidationError({ [field]: [`Could not find the following content units: [${lost.join(', ')}]`] });
-  }
-  return [...found];
-}
-
-const isUnit = (resource: Resource, app: string): boolean => resource.contentType !== undefined && resource.plugin === app;

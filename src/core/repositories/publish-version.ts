@@ -37,6 +37,8 @@ export interface Publication {
 /** A version that has just become the latest. */
 export interface PublishedVersion {
   readonly id: string;
+  /** The repository's pulp_type. */
+  readonly pulp_type: string;
   readonly number: number;
   /** Units, of all types together. */
   readonly added: number;
@@ -52,6 +54,7 @@ const UNFORESEEN = 5000;
 /** Two added units share what must be unique within a version: neither can take the other's place. */
 export class DuplicateContentError extends Error {
   override readonly name = 'DuplicateContentError';
+  readonly error_code = 'PLP0022';
 }
 
 /** The version to build upon went before the new one was published. */
@@ -159,7 +162,7 @@ async function removeReplaced(tx: Queryable, repository: LockedRepository, rule:
     select a.value from (${added}) a group by a.value having count(*) > 1 limit 1`);
   if (twice) {
     throw new DuplicateContentError(
-      `Cannot create repository version: more than one of the added ${rule.pulp_type} units has the ${rule.column} "${twice.value}".`,
+      `[PLP0022] Cannot create repository version: more than one of the added ${rule.pulp_type} units has the ${rule.column} "${twice.value}".`,
     );
   }
   const count = await tx.execute(sql`
@@ -185,5 +188,5 @@ async function insertVersion(
       ${JSON.stringify(added)}::jsonb, ${JSON.stringify(removed)}::jsonb, ${JSON.stringify(present)}::jsonb)`);
   await tx.execute(sql`
     update repository set next_version = ${number}::int + 1, pulp_last_updated = now() where id = ${repository.id}::uuid`);
-  return { id, number, added: totalOf(added), removed: totalOf(removed) };
+  return { id, pulp_type: repository.pulp_type, number, added: totalOf(added), removed: totalOf(removed) };
 }

@@ -15,6 +15,7 @@ export class MissingRepositoryError extends Error {
 
 export interface LockedRepository {
   readonly id: string;
+  readonly pulp_type: string;
   /** The number that the next version gets. */
   readonly next_version: number;
   readonly retain_repo_versions: number | null;
@@ -26,7 +27,7 @@ export interface LockedRepository {
 export async function lockRepository(tx: Queryable, id: string): Promise<LockedRepository> {
   // The lock first: the counts must be read after whoever held it has committed, so they need a statement of their own.
   const [repository] = await tx.query<Omit<LockedRepository, 'present'>>(sql`
-    select id, next_version, retain_repo_versions from repository where id = ${id}::uuid for no key update`);
+    select id, pulp_type, next_version, retain_repo_versions from repository where id = ${id}::uuid for no key update`);
   if (!repository) throw new MissingRepositoryError(id);
   const [latest] = await tx.query<{ present: ContentCounts }>(sql`
     select present from repository_version where repository_id = ${id}::uuid order by number desc limit 1`);

@@ -127,15 +127,17 @@ const deleteAction = (lock: (repositoryId: string) => string): Action => ({
   summary: 'Delete a repository version',
   responses: [{ status: 202, component: ASYNC_RESPONSE }],
   async run({ request, row }) {
-    const [pinned] = await request.services.db.query(
-      sql`select 1 from distribution where repository_version_id = ${row.id}::uuid limit 1`,
-    );
-    if (pinned) {
+    const repositoryId = row.repository_id as string;
+    // By its number, or as the latest of a repository that is served.
+    const [served] = await request.services.db.query(sql`
+      select 1 from distribution d where d.repository_version_id = ${row.id}::uuid or (d.repository_id = ${repositoryId}::uuid
+        and not exists (select from repository_version v where v.repository_id = d.repository_id and v.number > ${row.number}::int))
+      limit 1`);
+    if (served) {
       throw new RequestRefusedError(
         'The repository version cannot be deleted because it (or its publications) are currently being used to distribute content. Please update the necessary distributions first.',
       );
     }
-    const repositoryId = row.repository_id as string;
     const task = await request.dispatch(
       deleteVersion,
       { repository_id: repositoryId, number: row.number as number },

@@ -9,12 +9,18 @@ import { blob, manifest, signature, tag } from './resources/content.ts';
 import { containerDistribution } from './resources/distribution.ts';
 import { manifestSigning } from './resources/manifest-signing.ts';
 import { containerNamespace } from './resources/namespace.ts';
+import { containerPushRepository, containerPushRepositoryVersions } from './resources/push-repository.ts';
 import { containerRemote } from './resources/remote.ts';
 import { containerRepository, containerRepositoryVersions } from './resources/repository.ts';
 import { CONTAINER_UNITS } from './sync/content-tables.ts';
 import { buildImage } from './tasks/build-image.ts';
+import { migratePushRepository } from './tasks/migrate-push-repository.ts';
+import { recursiveAdd } from './tasks/recursive-add.ts';
+import { recursiveRemove } from './tasks/recursive-remove.ts';
 import { sign } from './tasks/sign.ts';
 import { synchronize } from './tasks/sync.ts';
+import { tagImage } from './tasks/tag-image.ts';
+import { untagImage } from './tasks/untag-image.ts';
 
 /** Container images: mirrored from registries, served over the Registry API. */
 export const containerPlugin = definePlugin({
@@ -30,10 +36,12 @@ export const containerPlugin = definePlugin({
     containerRemote,
     containerRepository,
     containerRepositoryVersions,
+    containerPushRepository,
+    containerPushRepositoryVersions,
     containerDistribution,
     containerNamespace,
   ],
-  tasks: [synchronize, sign, buildImage],
+  tasks: [synchronize, recursiveAdd, recursiveRemove, tagImage, untagImage, migratePushRepository, sign, buildImage],
   conditions: containerConditions,
   scopes: containerScopes,
   roles: pullThroughRoles,

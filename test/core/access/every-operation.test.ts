@@ -175,6 +175,20 @@ describe('the owner of something else', () => {
         'contentguards/core/header/',
       ],
       [
+        'repository to copy images from',
+        'POST',
+        () => `${own.images}copy_tags/`,
+        (repository) => ({ source_repository: repository }),
+        'repositories/container/container/',
+      ],
+      [
+        'version to copy images from',
+        'POST',
+        () => `${own.images}copy_manifests/`,
+        (repository) => ({ source_repository_version: `${repository}versions/0/` }),
+        'repositories/container/container/',
+      ],
+      [
         'content to add',
         'POST',
         () => `${own.trees}modify/`,

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Answer, orStop, startApp, type TestApp } from '../../support/app.ts';
+import { asPushRepository } from '../../support/push-repository.ts';
 
 export const API = '/pulp/api/v3/';
 export const PASSWORD = 'Kiesel-7-Wolke';
@@ -45,6 +46,9 @@ async function fill(app: TestApp, made: World['made']): Promise<void> {
   const distribution = { name: 'secret app', base_path: 'secret/app', repository: images, private: true };
   await app.run(`${API}distributions/container/container/`, distribution);
   await app.run(`${API}distributions/ostree/ostree/`, { name: 'secret os', base_path: 'secret-os', repository: trees });
+  const pushed = await asPushRepository(app, await made('repositories/container/container/', { name: 'secret pushes' }));
+  const old = { name: 'secret old app', base_path: 'secret-old/app', repository: pushed, private: true };
+  await app.run(`${API}distributions/container/container/`, old);
   await made('contentguards/core/rbac/', { name: 'secret rbac' });
   const header = { name: 'secret header', header_name: 'x-a', header_value: 'b' };
   const guard = await made('contentguards/core/header/', header);

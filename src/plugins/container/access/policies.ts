@@ -93,6 +93,35 @@ export const versionPolicy: Policy = {
   ],
 };
 
+const PUSHED_CHANGED =
+  'has_namespace_obj_perms:container.namespace_change_containerpushrepository or has_distribution_perms:container.change_containerdistribution';
+
+export const pushRepositoryPolicy: Policy = {
+  statements: [
+    allow(['list']),
+    allowWhere(
+      ['retrieve'],
+      // The name of the first permission is Pulp's, which no role can hold: what is in a namespace is read by way of its distributions.
+      'has_namespace_obj_perms:container.namespace_view_containerpush_repository or has_distribution_perms:container.view_containerdistribution',
+    ),
+    allowWhere(
+      ['tag', 'untag', 'remove_image', 'sign', 'remove_signatures'],
+      'has_namespace_obj_perms:container.namespace_modify_content_containerpushrepository or has_distribution_perms:container.modify_content_containerpushrepository',
+    ),
+    allowWhere(['update', 'partial_update', 'set_label', 'unset_label', 'migrate'], PUSHED_CHANGED),
+  ],
+  queryset_scoping: scoped('get_push_repos_qs', 'ns_perm', 'dist_perm'),
+};
+
+export const pushVersionPolicy: Policy = {
+  statements: [
+    allowWhere(
+      ['list', 'retrieve'],
+      'has_namespace_obj_perms:container.namespace_view_containerdistribution or has_distribution_perms:container.view_containerdistribution',
+    ),
+  ],
+};
+
 export const distributionPolicy: Policy = {
   statements: [
     allow(['list', 'my_permissions']),

@@ -3,28 +3,20 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
-import {
-  contentIds,
-  noteVersion,
-  publishVersion,
-  requireSpace,
-  seeArtifacts,
-  storedFile,
-  versionResponse,
-} from '../../../core/plugin-api.ts';
+import { contentIds, requireSpace, seeArtifacts, storedFile, versionResponse } from '../../../core/plugin-api.ts';
 import type { TaskContext } from '../../../kit/define-task.ts';
 import type { Services } from '../../../kit/services.ts';
 import { mapConcurrent } from '../../../lib/concurrent-map.ts';
 import { type Digest, hexOf } from '../../../lib/digest.ts';
 import { artifactKey } from '../../../storage/layout.ts';
 import { ProcessFolder } from '../../../storage/process-folder.ts';
+import { closureOf } from '../content/closure.ts';
+import { publishContent } from '../content/publish-content.ts';
 import { derivedFields, readsConfig } from '../oci/derived-fields.ts';
 import { layoutBlobPath, readImageLayout } from '../oci/image-layout.ts';
 import type { Manifest } from '../oci/manifest.ts';
 import { checksumsWanted } from '../push/blob.ts';
 import { ReceivedBlob } from '../push/received-blob.ts';
-import { closureOf } from '../sync/closure.ts';
-import { UNIQUE_TAGS } from '../sync/content-tables.ts';
 import type { DeclaredBlob } from '../sync/declared-content.ts';
 import { findBlobs } from '../sync/known-content.ts';
 import { ContentSaver } from '../sync/save-declared.ts';
@@ -115,13 +107,8 @@ async function publish({ repository_id, tag }: BuildOptions, layout: string, con
   const saver = new ContentSaver(services, task.domain_id);
   const { digest } = manifest;
   await saver.save([...blobs, { kind: 'manifest', manifest, derived }, { kind: 'tag', name: tag, digest }]);
-  const version = await publishVersion(services, context, {
-    repository_id,
-    change: { add: closureOf(contentIds(saver.roots)) },
-    unique: [UNIQUE_TAGS],
-  });
+  const version = await publishContent(context, repository_id, { add: closureOf(contentIds(saver.roots)) });
   if (!version) return null;
-  noteVersion(context, { pulpType: 'container.container', repository_id }, version);
   return versionResponse(services.db, services.catalog, version.id);
 }
 

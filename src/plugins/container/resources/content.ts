@@ -16,14 +16,14 @@ const BLOBS = `${API_ROOT}content/container/blobs/`;
 const MANIFESTS = `${API_ROOT}content/container/manifests/`;
 const URI = { type: 'string', format: 'uri' };
 
-/** The media types that the contract lets lists be filtered by. */
-const MEDIA_TYPES = [
+/** The media types that the contract lets lists be filtered by, and manifests be copied by. */
+export const MEDIA_TYPES = [
   'application/vnd.docker.distribution.manifest.list.v2+json',
   'application/vnd.docker.distribution.manifest.v1+json',
   'application/vnd.docker.distribution.manifest.v2+json',
   'application/vnd.oci.image.index.v1+json',
   'application/vnd.oci.image.manifest.v1+json',
-];
+] as const;
 
 /** Of the manifest that is `d`. */
 const mediaType = choiceFilter('d.media_type', MEDIA_TYPES, 'repeated');

@@ -10,6 +10,7 @@ import { OWNED } from '../../../kit/policy.ts';
 import type { Services } from '../../../kit/services.ts';
 import { bool, described, text } from '../../../kit/wire.ts';
 import { distributionPolicy } from '../access/policies.ts';
+import { deleteDistributions, lockedWith, repositoriesGoing } from './distribution-deletion.ts';
 import { containerNamespace } from './namespace.ts';
 
 const MAX_PATH = 255;
@@ -47,6 +48,7 @@ const inNamespace = (store: Store): Store => ({
     const [row] = await tx.query<{ domain_id: string }>(sql`select domain_id from distribution where id = ${id}::uuid`);
     await store.update(tx, id, row ? await withNamespace(tx, row.domain_id, columns) : columns);
   },
+  delete: (tx, id) => deleteDistributions(tx, [id]),
 });
 
 /** What clients pull from where a base path is served: host and base path. */
@@ -100,4 +102,5 @@ export const containerDistribution = defineDistribution({
   validate: guardByDefault,
   detail: { table: 'container_distribution', columns: ['namespace_id', 'private', 'description'] },
   store: inNamespace,
+  deletesToo: async (row, { db, catalog }) => lockedWith(await repositoriesGoing(db, sql`select ${row.id}::uuid`), catalog),
 });

@@ -2,8 +2,8 @@ import { type ContentSelection, findArtifacts, seenContent } from '../../../core
 import type { Database } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import { algorithmOf, type Digest, hexOf } from '../../../lib/digest.ts';
+import { blobsBelow, configsBelow, manifestsBelow } from '../content/closure.ts';
 import { DOCKER_MANIFEST_LIST, OCI_INDEX } from '../oci/media-types.ts';
-import { blobsBelow, configsBelow, manifestsBelow } from './closure.ts';
 
 /** A tag of the latest version. */
 export interface KnownTag {

@@ -1,4 +1,4 @@
-import { type ModifyArgs, modifyArgs, noteVersion, refuseOverwrite, seeContent } from '../../../core/plugin-api.ts';
+import { holdContent, type ModifyArgs, modifyArgs, noteVersion, refuseOverwrite } from '../../../core/plugin-api.ts';
 import { sql } from '../../../db/sql.ts';
 import { defineTask, type TaskContext } from '../../../kit/define-task.ts';
 import { UNIQUE_IN_VERSION } from '../content/content-tables.ts';
@@ -15,9 +15,7 @@ export const modifyContent = defineTask({
 
 async function modify(asked: ModifyArgs, context: TaskContext): Promise<null> {
   const { db } = context.services;
-  const added = new Set(asked.add);
-  if ((await seeContent(db, [...added])).length < added.size)
-    throw new Error('Some of the content to add was removed, being an orphan, before the task ran.');
+  await holdContent(db, asked.add);
   const { change, commits, kept } = await modificationOf(db, await startingPoint(asked, context), asked);
   if (!asked.overwrite) await refuseOverwrite(db, asked.add, kept, UNIQUE_IN_VERSION);
   const version = await publishOstreeVersion(context, {
