@@ -9,7 +9,9 @@ import { imageOf, multiPlatformOf } from '../../src/demo/image.ts';
 import { layerOf } from '../../src/demo/layer.ts';
 import { eventually } from '../queue/eventually.ts';
 import { startApp, type TestApp } from '../support/app.ts';
+import { atomicSigner } from '../support/atomic-signature.ts';
 import { missing } from '../support/missing.ts';
+import { asPushRepository } from '../support/push-repository.ts';
 import { type SigningKey, signingKey } from '../support/signing-key.ts';
 import type { RegistryUser } from './push-rig.ts';
 import {
@@ -174,6 +176,49 @@ describe('signing a repository', { skip: missing('gpg', 'skopeo') }, () => {
     assert.equal((await app.finished(await sign({ future_base_path: 'else/where' }))).state, 'completed');
     const [signature] = await served(name, IMAGE.digest);
     await verify(IMAGE.bytes, `${registry()}/else/where:one`, signature as Buffer);
+  });
+
+  it('signs what pushes made in an older server, and takes the signatures of a key away', async () => {
+    const name = 'team/old';
+    await user.image(name, 'one', IMAGE);
+    const { pulp_href } = await repositoryOf(app, name);
+    // Another one's signature stays.
+    const other = atomicSigner('other');
+    const body = { schemaVersion: 2, type: 'atomic', name: `${IMAGE.digest}@${'0'.repeat(32)}` };
+    const content = other.sign(`${registry()}/${name}:one`, IMAGE.digest).toString('base64');
+    const path = `/extensions/v2/${name}/signatures/${IMAGE.digest}`;
+    assert.equal((await user.ask('PUT', name, path, { body: JSON.stringify({ ...body, content }) })).status, 201);
+    const href = await asPushRepository(app, pulp_href);
+    const signed = await app.run(`${href}sign/`, { manifest_signing_service: service });
+    assert.equal(signed.state, 'completed', JSON.stringify(signed.error));
+    const { latest_version_href: version } = (await app.request('GET', href)).body;
+    assert.deepEqual(signed.created_resources, [version]);
+    assert.ok(version.startsWith(href));
+    assert.equal((await served(name, IMAGE.digest)).length, 2);
+
+    const signed_with_key_id = key.fingerprint.slice(-16);
+    const removed = await app.run(`${href}remove_signatures/`, { signed_with_key_id });
+    assert.equal(removed.state, 'completed', JSON.stringify(removed.error));
+    assert.deepEqual(
+      (await served(name, IMAGE.digest)).map((signature) => signature.toString('base64')),
+      [content],
+    );
+    const { body: latestVersion } = await app.request('GET', removed.created_resources[0]);
+    assert.deepEqual(Object.keys(latestVersion.content_summary.removed), ['container.signature']);
+    const none = await app.request('POST', `${href}remove_signatures/`, { signed_with_key_id });
+    assert.deepEqual(
+      [none.status, none.body],
+      [
+        400,
+        {
+          non_field_errors: [
+            `There are no signatures in the latest repository version '<Repository: ${name}; Version: ${latestVersion.number}>' produced with the specified key_id '${signed_with_key_id}'`,
+          ],
+        },
+      ],
+    );
+    const required = await app.request('POST', `${href}remove_signatures/`, {});
+    assert.deepEqual([required.status, required.body], [400, { signed_with_key_id: ['This field is required.'] }]);
   });
 
   /** A script that signs its sample, and does this with every other file. */

@@ -41,7 +41,6 @@ export const signAction: Action = {
       sign,
       {
         repository_id: row.id,
-        pulp_type: `${resource.plugin}.${resource.endpoint}`,
         signing_service_id,
         reference: registryPath(request.services, path),
         tags: tags.length === 0 ? null : tags,

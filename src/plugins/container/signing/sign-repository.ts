@@ -1,19 +1,18 @@
 import { join } from 'node:path';
-import { noteVersion, publishVersion } from '../../../core/plugin-api.ts';
+import type { ContentSelection } from '../../../core/plugin-api.ts';
 import type { Database } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { TaskContext } from '../../../kit/define-task.ts';
 import { mapConcurrent } from '../../../lib/concurrent-map.ts';
 import type { Digest } from '../../../lib/digest.ts';
 import { ProcessFolder } from '../../../storage/process-folder.ts';
+import { publishContent } from '../content/publish-content.ts';
 import type { DeclaredSignature } from '../sync/declared-content.ts';
 import { ContentSaver } from '../sync/save-declared.ts';
 import { type SignedName, type Signer, signManifest } from './sign-manifest.ts';
 
 export interface SignOptions {
   readonly repository_id: string;
-  /** pulp_type of the repository: `container.container`. */
-  readonly pulp_type: string;
   readonly signing_service_id: string;
   /** What the images are signed as, without a tag: `registry.example.org/app`. */
   readonly reference: string;
@@ -64,7 +63,8 @@ export async function signRepository(options: SignOptions, context: TaskContext)
     await folder.close();
   }
   progress.complete();
-  await publish(options, saver.roots, context);
+  const { repository_id } = options;
+  await publishContent(context, repository_id, { add: ofPresent(repository_id, saver.roots) });
 }
 
 async function signerOf(db: Database, id: string): Promise<Signer> {
@@ -110,15 +110,7 @@ async function* namesOf(
   }
 }
 
-async function publish(
-  { repository_id, pulp_type }: SignOptions,
-  signatures: readonly string[],
-  context: TaskContext,
-): Promise<void> {
-  // What was pushed meanwhile stays, and what was deleted needs no signature any more.
-  const add = sql`
-    select s.id from container_signature s join repository_content rc on rc.content_id = s.signed_manifest_id
-    where s.id = any(${signatures}::uuid[]) and rc.repository_id = ${repository_id}::uuid and rc.version_removed is null`;
-  const version = await publishVersion(context.services, context, { repository_id, change: { add } });
-  if (version) noteVersion(context, { pulpType: pulp_type, repository_id }, version);
-}
+/** Selects those of the signatures whose manifest is there still: what was pushed meanwhile stays, and what was deleted needs no signature. */
+const ofPresent = (repositoryId: string, signatures: readonly string[]): ContentSelection => sql`
+  select s.id from container_signature s join repository_content rc on rc.content_id = s.signed_manifest_id
+  where s.id = any(${signatures}::uuid[]) and rc.repository_id = ${repositoryId}::uuid and rc.version_removed is null`;

@@ -7,7 +7,6 @@ export const sign = defineTask({
   name: 'pulp_container.app.tasks.sign.sign',
   args: z.strictObject({
     repository_id: z.uuid(),
-    pulp_type: z.string(),
     signing_service_id: z.uuid(),
     reference: z.string(),
     tags: z.array(z.string()).nullable(),
