@@ -112,6 +112,9 @@ export const settings = {
       'Keys that encrypt the secrets of remotes (base64, 32 bytes each, newest first). Default: the file `DATA_DIR/keys/secrets.key`.',
     secret: true,
   }),
+  PULP_MAX_PARALLEL_SIGNING_TASKS: count(10, 1, 100).meta({
+    description: 'Scripts of a signing service that one signing task runs at once.',
+  }),
   DECKLE_TASKS_PER_WORKER: count(4, 1, 64).meta({ description: 'Tasks that one worker process runs at once.' }),
   DECKLE_DOWNLOAD_THREADS: count(3, 1, 16).meta({
     description: 'Threads of a worker that fetch large blobs; two of them fetch OSTree objects.',

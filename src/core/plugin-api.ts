@@ -17,6 +17,7 @@ export {
   saveArtifacts,
   saveNewArtifact,
   seeArtifact,
+  seeArtifacts,
   storedFile,
 } from './artifacts/save-artifacts.ts';
 export { writeAudit } from './audit/audit-log.ts';
@@ -67,6 +68,8 @@ export { sumOf } from './repositories/version-counts.ts';
 export { versionsOf } from './repositories/version-resource.ts';
 export { versionResponse } from './repositories/version-response.ts';
 export { noteVersion, syncedVersion } from './repositories/version-result.ts';
+export { runSigningScript } from './signing/run-script.ts';
+export { SigningError } from './signing/signing-error.ts';
 export { signingService, signingServiceOf } from './signing/signing-service-resource.ts';
 export { isDatabaseAway } from './tasks/database-away.ts';
 export { type Authenticator, authenticator, InvalidCredentialsError, type RequestSource } from './users/authenticate.ts';

@@ -29,12 +29,12 @@ export function bytesOf(blob: BlobContent): Buffer {
 
 /** A client of the Registry API that says what it wants, byte by byte, with the token that it takes. */
 export class RegistryUser {
-  readonly #server: RegistryServer;
-  readonly #user: Credentials | undefined;
+  readonly #server: Pick<RegistryServer, 'origin' | 'host'>;
+  readonly #user: Credentials | null;
   readonly #tokens = new Map<string, string>();
 
-  /** Without credentials: nobody. */
-  constructor(server: RegistryServer, user: Credentials | undefined = ADMIN) {
+  /** null: nobody. */
+  constructor(server: Pick<RegistryServer, 'origin' | 'host'>, user: Credentials | null = ADMIN) {
     this.#server = server;
     this.#user = user;
   }

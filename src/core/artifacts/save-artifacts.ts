@@ -95,6 +95,16 @@ const undoom = (tx: Queryable, domainId: string, sha256: readonly string[]): Pro
 export const seeArtifact = async (db: Queryable, id: string): Promise<boolean> =>
   (await db.execute(sql`update artifact set last_seen = now() where id = ${id}::uuid`)) > 0;
 
+/** Those of the artifacts that are there, and stay there while the task goes on that asks, or that is asked for within a minute. */
+export const seeArtifacts = (
+  db: Queryable,
+  ids: readonly string[],
+): Promise<{ readonly id: string; readonly file: string; readonly size: number }[]> =>
+  db.query(sql`
+    update artifact a set last_seen = now() from (
+      select id from artifact where id = any(${ids}::uuid[]) order by sha256 for no key update) s
+    where a.id = s.id returning a.id, a.file, a.size`);
+
 /** The artifacts that are there of these sha256. They stay there while the task that looks for them goes on. */
 export const findArtifacts = (
   db: Queryable,

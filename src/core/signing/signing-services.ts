@@ -77,7 +77,8 @@ async function keyOf({ key, place, publicKey }: NewSigningService, folder: strin
 async function trySigning(script: string, key: PublicKey, signingClass: SigningClass, folder: string): Promise<void> {
   const sample = join(folder, 'sample');
   await writeFile(sample, signingClass.sample);
-  const signature = await runSigningScript(script, sample, { signingClass, fingerprint: key.fingerprint, folder });
+  const subject = { folder, name: 'test' };
+  const signature = await runSigningScript(script, sample, { signingClass, fingerprint: key.fingerprint, subject });
   const place = await homeWith(key.armored, join(folder, 'verifier'));
   await verifySignature(key, place, signature, signingClass.detached ? sample : undefined);
 }

@@ -14,9 +14,11 @@ import { containerPushRepository, containerPushRepositoryVersions } from './reso
 import { containerRemote } from './resources/remote.ts';
 import { containerRepository, containerRepositoryVersions } from './resources/repository.ts';
 import { CONTAINER_UNITS } from './sync/content-tables.ts';
+import { buildImage } from './tasks/build-image.ts';
 import { migratePushRepository } from './tasks/migrate-push-repository.ts';
 import { recursiveAdd } from './tasks/recursive-add.ts';
 import { recursiveRemove } from './tasks/recursive-remove.ts';
+import { sign } from './tasks/sign.ts';
 import { synchronize } from './tasks/sync.ts';
 import { tagImage } from './tasks/tag-image.ts';
 import { untagImage } from './tasks/untag-image.ts';
@@ -42,7 +44,7 @@ export const containerPlugin = definePlugin({
     pullThroughDistribution,
     containerNamespace,
   ],
-  tasks: [synchronize, recursiveAdd, recursiveRemove, tagImage, untagImage, migratePushRepository],
+  tasks: [synchronize, recursiveAdd, recursiveRemove, tagImage, untagImage, migratePushRepository, sign, buildImage],
   conditions: containerConditions,
   scopes: containerScopes,
   signingClasses: [manifestSigning],

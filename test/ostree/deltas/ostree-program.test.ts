@@ -4,7 +4,8 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { MissingProgramError, ProgramError, runOstree } from '../../../src/plugins/ostree/deltas/ostree-program.ts';
+import { MissingProgramError, ProgramError } from '../../../src/lib/run-program.ts';
+import { runOstree } from '../../../src/plugins/ostree/deltas/ostree-program.ts';
 import { eventually } from '../../queue/eventually.ts';
 
 const never = new AbortController().signal;

@@ -15,8 +15,8 @@ export interface FetchedSignature {
 /** Asks for something small that may be absent: 404 is an answer. */
 export type AskForSignature = (url: string, maxBytes: number) => Promise<SmallResponse>;
 
-/** Pulp's limit of a pushed signature. */
-const MAX_SIGNATURE_BYTES = 4 * 1024 * 1024;
+/** Of a signature: Pulp's limit of a pushed one. */
+export const MAX_SIGNATURE_BYTES = 4 * 1024 * 1024;
 const MAX_LIST_BYTES = 8 * 1024 * 1024;
 /** Signatures of one manifest. */
 const MAX_SIGNATURES = 1000;

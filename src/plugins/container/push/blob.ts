@@ -31,7 +31,8 @@ export interface BlobPush {
   readonly most: number;
 }
 
-const checksumsWanted = ({ config }: Pick<Services, 'config'>, digest: Digest): ReadonlySet<ChecksumName> =>
+/** What is computed of the bytes of a blob. */
+export const checksumsWanted = ({ config }: Pick<Services, 'config'>, digest: Digest): ReadonlySet<ChecksumName> =>
   new Set([...config.PULP_ALLOWED_CONTENT_CHECKSUMS, algorithmOf(digest)]);
 
 /** Ends an upload, with the last of its bytes. What is wrong with it ends it too: throws RegistryError (400, 404, 413, 416). */

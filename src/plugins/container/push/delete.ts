@@ -51,8 +51,9 @@ export async function deleteManifest(services: DeleteServices, repositoryId: str
   await refuseNeeded(services, heldBy(repositoryId, 'container_manifest', lists), digest);
   const named = sql`
     select id from (${manifest}) m
-    union select t.id from container_tag t where t.tagged_manifest_id in (${manifest})`;
-  const remove = sql`select id from (${removalOf(repositoryId, named)}) gone union ${manifest}`;
+    union select t.id from container_tag t where t.tagged_manifest_id in (${manifest})
+    union select s.id from container_signature s where s.signed_manifest_id in (${manifest})`;
+  const remove = sql`select id from (${removalOf(repositoryId, named)}) gone union ${named}`;
   return removeFrom(services, repositoryId, manifest, remove);
 }
 

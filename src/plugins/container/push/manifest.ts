@@ -1,5 +1,5 @@
 import { buffer } from 'node:stream/consumers';
-import { contentIds, lockRepository, publishLocked } from '../../../core/plugin-api.ts';
+import { anyOf, contentIds, lockRepository, publishLocked } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
@@ -14,6 +14,7 @@ import { CONFIG_BYTES } from '../sync/blob-fetcher.ts';
 import { UNIQUE_TAGS } from '../sync/content-tables.ts';
 import { ContentSaver } from '../sync/save-declared.ts';
 import { addPending } from './blob.ts';
+import { waitingSignatures } from './signature.ts';
 
 type ManifestServices = Pick<Services, 'db' | 'storage' | 'domain'>;
 
@@ -58,7 +59,9 @@ export async function pushManifest(services: ManifestServices, push: ManifestPus
     await saver.saveIn(tx, [{ kind: 'manifest', manifest, derived }, ...tags]);
     const roots = manifest.subject === undefined ? saver.roots : [...saver.roots, saver.manifestId(digest)];
     if (roots.length === 0) return addPending(tx, repository.id, saver.manifestId(digest));
-    await publishLocked(tx, repository, { change: { add: closureOf(contentIds(roots)) }, unique: [UNIQUE_TAGS] });
+    const closure = closureOf(contentIds(roots));
+    const add = anyOf([closure, waitingSignatures(repository.id, closure)]);
+    await publishLocked(tx, repository, { change: { add }, unique: [UNIQUE_TAGS] });
     await settlePending(tx, repository.id);
   });
   return manifest;

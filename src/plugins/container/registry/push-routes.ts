@@ -85,27 +85,21 @@ async function inRepository<T>(
   }
 }
 
-interface PushedRepository {
-  readonly name: string;
-  readonly repository_id: string;
-}
-
 /** Ends an upload with the bytes of the request; where it fails, a repository that was made for it, and has nothing else, goes. */
 async function finish(asked: PushRequest, { name, digest }: { name: string; digest: Digest }, upload: Upload): Promise<void> {
   const { services } = asked.registry;
-  const { repository_id } = upload;
   try {
     await finishUpload(services, { digest, bytes: bytesOf(asked), length: lengthOf(asked), most: mostOf(asked) }, upload);
   } catch (error) {
-    await dropUnused(asked, { name, repository_id }).catch((cause: unknown) => {
+    await dropUnused(asked.registry, upload.repository_id).catch((cause: unknown) => {
       asked.request.log.warn({ err: cause, name }, 'what a failed push has made could not be removed; the sweeper will');
     });
     throw error;
   }
 }
 
-async function dropUnused({ registry }: PushRequest, { name, repository_id }: PushedRepository): Promise<void> {
-  if (await removeUnused(registry.services, repository_id)) await registry.services.db.seenEverywhere();
+async function dropUnused({ services }: ServedRegistry, repositoryId: string): Promise<void> {
+  if (await removeUnused(services, repositoryId)) await services.db.seenEverywhere();
 }
 
 /** The repository that is pushed to, made where it is not there yet. Throws RegistryError. */
@@ -200,7 +194,7 @@ export async function answerUpload(asked: PushRequest, { name, id }: PathOf<'upl
     }
     case 'DELETE':
       await endUpload(services, upload);
-      await dropUnused(asked, { name, repository_id });
+      await dropUnused(registry, repository_id);
       return reply.code(204).send();
     default:
       throw unsupported(request.method, 'GET, HEAD, PATCH, PUT, DELETE');
@@ -235,7 +229,6 @@ export async function answerManifest(asked: PushRequest, path: PathOf<'manifest'
     return await (request.method === 'PUT' ? putManifest(asked, path, access) : removeManifest(asked, path, access));
   } catch (error) {
     if (!(error instanceof MissingRepositoryError)) throw error;
-    registry.distributions.forget(path.name);
     throw nameUnknown(path.name);
   }
 }
@@ -245,7 +238,7 @@ type Access = Awaited<ReturnType<typeof writableRepository>>;
 async function putManifest(asked: PushRequest, { name, reference }: PathOf<'manifest'>, access: Access): Promise<FastifyReply> {
   const { registry, request, reply, url } = asked;
   const { repository_id } = access;
-  const body = await bodyOf(asked);
+  const body = await bodyOf(asked, MAX_MANIFEST_BYTES, manifestTooLarge);
   const digest = parseDigest(reference);
   const tags = digest ? tagsIn(url) : [reference];
   const contentType = request.headers['content-type'];
@@ -273,13 +266,14 @@ function tagsIn({ searchParams }: URL): string[] {
   return tags;
 }
 
-async function bodyOf(asked: PushRequest): Promise<Buffer> {
-  if (lengthOf(asked) > MAX_MANIFEST_BYTES) throw manifestTooLarge(MAX_MANIFEST_BYTES);
+/** The bytes of the request. Throws what `tooLarge` makes where they are more than `most`. */
+export async function bodyOf(asked: PushRequest, most: number, tooLarge: (most: number) => RegistryError): Promise<Buffer> {
+  if (lengthOf(asked) > most) throw tooLarge(most);
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of bytesOf(asked)) {
     size += (chunk as Buffer).byteLength;
-    if (size > MAX_MANIFEST_BYTES) throw manifestTooLarge(MAX_MANIFEST_BYTES);
+    if (size > most) throw tooLarge(most);
     chunks.push(chunk as Buffer);
   }
   return Buffer.concat(chunks);
@@ -316,7 +310,7 @@ export async function answerBlobRemoval(
 }
 
 /** Notes a change of what is served in the audit log (security rule 16). */
-const noteChange = (
+export const noteChange = (
   { registry, request }: PushRequest,
   { caller }: Access,
   object: string,

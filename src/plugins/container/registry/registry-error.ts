@@ -55,6 +55,14 @@ export const tooManyUploads = (most: number): RegistryError =>
 export const manifestInvalid = (message: string): RegistryError => new RegistryError(400, 'MANIFEST_INVALID', message);
 export const manifestTooLarge = (most: number): RegistryError =>
   new RegistryError(413, 'SIZE_INVALID', `The manifest is larger than ${most} bytes, the most that is taken here.`);
+export const signatureInvalid = (digest: string, message: string): RegistryError =>
+  new RegistryError(400, 'SIGNATURE_INVALID', message, { detail: { manifest_digest: digest } });
+export const signatureTooLarge = (most: number): RegistryError =>
+  new RegistryError(413, 'SIGNATURE_INVALID', `The signature is larger than ${most} bytes, the most that is taken here.`);
+export const signatureUnknown = (digest: string, number: number): RegistryError =>
+  new RegistryError(404, 'SIGNATURE_UNKNOWN', 'The manifest does not have so many signatures.', {
+    detail: { digest, number: String(number) },
+  });
 export const manifestBlobUnknown = (digest: string): RegistryError =>
   new RegistryError(400, 'MANIFEST_BLOB_UNKNOWN', 'The manifest names something that was not pushed to this repository.', {
     detail: { digest },

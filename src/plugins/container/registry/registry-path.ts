@@ -82,3 +82,22 @@ export function parseContentPath(path: string): { readonly signed: string; reado
   if (name === undefined || digest === undefined) throw pathUnknown();
   return { signed, name: checkedName(name), digest: checkedDigest(digest) };
 }
+
+/** One signature of a manifest. */
+export interface LookasidePath {
+  readonly name: string;
+  readonly digest: Digest;
+  /** From 1 on. */
+  readonly number: number;
+}
+
+/**
+ * `/pulp/container/sigstore/<base_path>@<algorithm>=<hex>/signature-<number>` (containers/image docs/signature-protocols.md); undefined for
+ * a path of another form. Throws a RegistryError for one that names nothing.
+ */
+export function parseLookasidePath(path: string): LookasidePath | undefined {
+  const [, name, algorithm, hex, number] =
+    /^\/pulp\/container\/sigstore\/([^@]+)@([a-z0-9]+)=([0-9a-f]+)\/signature-([1-9]\d{0,5})$/.exec(decoded(path)) ?? [];
+  if (name === undefined || number === undefined) return undefined;
+  return { name: checkedName(name), digest: checkedDigest(`${algorithm}:${hex}`), number: Number(number) };
+}

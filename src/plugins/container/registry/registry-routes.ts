@@ -18,10 +18,10 @@ import { pulledManifest } from './pulled-manifest.ts';
 import { answerBlobRemoval, answerManifest, answerUpload, answerUploads } from './push-routes.ts';
 import { listReferrers, parseReferrersQuery } from './referrers.ts';
 import { errorBody, manifestUnknown, nameUnknown, RegistryError, unsupported } from './registry-error.ts';
-import { parseRegistryPath, parseSignaturesPath, type RegistryPath } from './registry-path.ts';
-import { checkBase, checkCatalog, findReadable, readable } from './request-access.ts';
+import { parseRegistryPath, type RegistryPath } from './registry-path.ts';
+import { checkBase, checkCatalog, findReadable } from './request-access.ts';
 import { openServedRegistry, type RegistryServices, type ServedRegistry } from './served-registry.ts';
-import { listSignatures } from './signatures.ts';
+import { answerSignatures } from './signature-routes.ts';
 import { listTags } from './tags.ts';
 import { tokenRoutes } from './token-route.ts';
 
@@ -75,7 +75,8 @@ export async function registryRoutes(app: FastifyInstance, services: RegistrySer
       method: METHODS,
       url: '/extensions/v2/*',
       exposeHeadRoute: false,
-      handler: (request, reply) => answerSignatures(registry, request, reply),
+      config: { takesFiles: true },
+      handler: (request, reply) => answerSignatures({ registry, request, reply, url: urlOf(request) }),
     });
     contentRoute(scope, registry);
   });
@@ -153,14 +154,6 @@ async function answerRepository(
       return sendJson(reply, index, index.mediaType);
     }
   }
-}
-
-async function answerSignatures(registry: ServedRegistry, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
-  if (!READS.has(request.method)) throw unsupported(request.method, 'GET, HEAD');
-  const { name, digest } = parseSignaturesPath(urlOf(request).pathname);
-  const { version } = await readable(registry, request, name);
-  if (!(await registry.manifests.find(version, digest))) throw manifestUnknown(digest);
-  return sendJson(reply, { signatures: await listSignatures(registry.services.db, version, digest) });
 }
 
 /** Every error of the Registry API, in the OCI shape. */

@@ -91,9 +91,29 @@ export async function findReadable(
   request: FastifyRequest,
   name: string,
 ): Promise<ReadableRepository | undefined> {
-  const { distribution, caller } = registry.services.config.PULP_TOKEN_AUTH_DISABLED
-    ? await pulledByUser(registry, request, name)
-    : await pulledByToken(registry, request, name);
+  const byUser = registry.services.config.PULP_TOKEN_AUTH_DISABLED;
+  return guarded(registry, request, name, await (byUser ? pulledByUser : pulledByToken)(registry, request, name));
+}
+
+/** As `readable`, for clients that bring user and password, or nothing, whatever the registry's own authentication is. */
+export async function readableByUser(
+  registry: ServedRegistry,
+  request: FastifyRequest,
+  name: string,
+): Promise<ReadableRepository> {
+  const pulled = await pulledByUser(registry, request, name);
+  const found = await guarded(registry, request, name, pulled);
+  if (found) return found;
+  // Nobody learns by asking whether there is something private.
+  throw (await pulled.caller()) ? nameUnknown(name) : basicChallenge('Authentication credentials were not provided.');
+}
+
+async function guarded(
+  registry: ServedRegistry,
+  request: FastifyRequest,
+  name: string,
+  { distribution, caller }: Pulled,
+): Promise<ReadableRepository | undefined> {
   const served = distribution ?? (await cacheAbove(registry.services, name));
   if (!served) return undefined;
   await checkGuard(registry, request, served, caller);

@@ -216,6 +216,33 @@ const removeImage: Action = {
   },
 };
 
+/** `remove_signatures/`: removes the signatures that a key has made. */
+const removeSignatures: Action = {
+  method: 'post',
+  summary: 'Remove the signatures of a key',
+  body: {
+    component: 'RemoveSignatures',
+    fields: {
+      signed_with_key_id: { wire: text(), required: true, description: 'Id of the key, 16 hexadecimal digits in upper case.' },
+    },
+  },
+  responses: ACCEPTED,
+  async run(input) {
+    const { row, request, body } = input;
+    const key = body.signed_with_key_id as string;
+    const made = await request.services.db.query<{ id: string }>(
+      sql`select s.id from container_signature s where s.key_id = ${key} and ${inLatest(row.id, sql`s.id`)}`,
+    );
+    if (made.length === 0) {
+      const version = `'<Repository: ${row.name}; Version: ${row.latest_version}>'`;
+      const none = `There are no signatures in the latest repository version ${version} produced with the specified key_id '${key}'`;
+      throw new ValidationError({ non_field_errors: [none] });
+    }
+    const ids = made.map(({ id }) => id);
+    return dispatch(input, recursiveRemove, { repository_id: row.id, removed: { what: 'units', ids } });
+  },
+};
+
 /** What every repository of images offers (spec: repositories, Container actions). */
 export const tagActions = { tag, untag };
 
@@ -223,4 +250,4 @@ export const tagActions = { tag, untag };
 export const contentActions = { ...tagActions, add, remove, copy_tags: copyTags, copy_manifests: copyManifests };
 
 /** What repositories offer that pushes make. */
-export const pushedContentActions = { ...tagActions, remove_image: removeImage };
+export const pushedContentActions = { ...tagActions, remove_image: removeImage, remove_signatures: removeSignatures };

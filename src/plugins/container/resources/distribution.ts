@@ -7,6 +7,7 @@ import { ValidationError } from '../../../kit/errors.ts';
 import { conditionFilter } from '../../../kit/filters.ts';
 import { collectionOf, hrefOf } from '../../../kit/names.ts';
 import { OWNED } from '../../../kit/policy.ts';
+import type { Services } from '../../../kit/services.ts';
 import { bool, described, text } from '../../../kit/wire.ts';
 import { distributionPolicy } from '../access/policies.ts';
 import { deleteDistributions, lockedWith, repositoriesGoing } from './distribution-deletion.ts';
@@ -58,6 +59,10 @@ export const namespaceField: Field = {
   value: (row) => hrefOf(containerNamespace, row.namespace_id as string),
 };
 
+/** What clients pull from where a base path is served: host and base path. */
+export const registryPath = ({ config }: Pick<Services, 'config'>, path: string): string =>
+  `${new URL(config.PULP_CONTENT_ORIGIN).host}/${path}`;
+
 /** Serves a repository, or one version of it, over the Registry API. */
 export const containerDistribution = defineDistribution({
   plugin: 'container',
@@ -79,7 +84,7 @@ export const containerDistribution = defineDistribution({
       wire: described({ type: 'string' }),
       access: 'read',
       description: 'What clients pull from: host and base path.',
-      value: (row, services) => `${new URL(services.config.PULP_CONTENT_ORIGIN).host}/${row.base_path}`,
+      value: (row, services) => registryPath(services, String(row.base_path)),
     },
     remote: {
       wire: described({ type: 'string', format: 'uri' }),

@@ -19,7 +19,7 @@ const SAMPLE = {
 export const manifestSigning: SigningClass = {
   name: 'container:ManifestSigningService',
   sample: JSON.stringify(SAMPLE),
-  variables: (folder) => ({ REFERENCE: 'test', SIG_PATH: join(folder, 'signature') }),
+  variables: ({ folder, name }) => ({ REFERENCE: name, SIG_PATH: join(folder, 'signature') }),
   signatureKey: 'signature_path',
   detached: false,
 };

@@ -8,6 +8,7 @@ import { migratePushRepository } from '../tasks/migrate-push-repository.ts';
 import { pushedContentActions } from './content-actions.ts';
 import { containerDistribution } from './distribution.ts';
 import { manifestSigningService } from './repository.ts';
+import { signAction } from './sign-action.ts';
 
 /** `migrate/`: turns it into an ordinary repository of the same id, by a task that holds it and what serves it. */
 const migrate: Action = {
@@ -39,7 +40,7 @@ export const containerPushRepository = defineRepository({
   policy: pushRepositoryPolicy,
   permissions: ['modify_content', 'manage_roles'],
   pushed: true,
-  actions: { ...pushedContentActions, migrate },
+  actions: { ...pushedContentActions, migrate, sign: signAction },
   detail: { table: 'container_push_repository', columns: ['manifest_signing_service_id'] },
 });
 

@@ -5,9 +5,11 @@ import { OWNED, OWNED_AND_VIEWED } from '../../../kit/policy.ts';
 import { bool, reference } from '../../../kit/wire.ts';
 import { repositoryPolicy, versionPolicy } from '../access/policies.ts';
 import { synchronize } from '../tasks/sync.ts';
+import { buildImageAction } from './build-image-action.ts';
 import { contentActions } from './content-actions.ts';
 import { manifestSigning } from './manifest-signing.ts';
 import { containerRemote } from './remote.ts';
+import { signAction } from './sign-action.ts';
 
 /** Mirrors the upstream into a new version (spec: sync). */
 const sync = syncAction({
@@ -51,7 +53,7 @@ export const containerRepository = defineRepository({
     owner: [...OWNED, 'sync', 'modify_content', 'build_image', 'container.delete_containerrepository_versions'],
     content_manager: ['view', 'sync', 'modify_content', 'build_image', 'container.delete_containerrepository_versions'],
   },
-  actions: { sync, ...contentActions },
+  actions: { sync, ...contentActions, sign: signAction, build_image: buildImageAction },
   detail: { table: 'container_repository', columns: ['manifest_signing_service_id', 'origin'] },
 });
 

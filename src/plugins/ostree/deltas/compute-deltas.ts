@@ -7,6 +7,7 @@ import { sql } from '../../../db/sql.ts';
 import type { TaskContext } from '../../../kit/define-task.ts';
 import type { Services } from '../../../kit/services.ts';
 import { RunningChecksums } from '../../../lib/checksums.ts';
+import { MissingProgramError, ProgramError } from '../../../lib/run-program.ts';
 import { codeOf } from '../../../storage/full-disk.ts';
 import { artifactKey } from '../../../storage/layout.ts';
 import { ProcessFolder } from '../../../storage/process-folder.ts';
@@ -19,7 +20,7 @@ import { MAX_METADATA_BYTES } from '../format/object.ts';
 import { type DeltaPart, parseSuperblock } from '../format/static-delta.ts';
 import { latestFiles } from '../sync/latest-version.ts';
 import { layOutRepository } from './delta-repository.ts';
-import { MissingProgramError, ProgramError, runOstree } from './ostree-program.ts';
+import { runOstree } from './ostree-program.ts';
 
 /** Bytes of a delta's parts together: a delta is there to be smaller than what it leads to. */
 const MAX_DELTA_BYTES = 8 * 1024 * 1024 * 1024;
