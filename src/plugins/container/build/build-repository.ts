@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { contentIds, requireSpace, seeArtifacts, storedFile, versionResponse } from '../../../core/plugin-api.ts';
 import type { TaskContext } from '../../../kit/define-task.ts';
 import type { Services } from '../../../kit/services.ts';
-import { mapConcurrent } from '../../../lib/concurrent-map.ts';
+import { forEachConcurrent } from '../../../lib/concurrent-map.ts';
 import { type Digest, hexOf } from '../../../lib/digest.ts';
 import { artifactKey } from '../../../storage/layout.ts';
 import { ProcessFolder } from '../../../storage/process-folder.ts';
@@ -73,18 +73,11 @@ async function layOutContext(
 ): Promise<void> {
   await writeFile(join(folder, 'Containerfile'), Buffer.from(containerfile, 'base64'));
   await mkdir(join(folder, 'context'));
-  const rows = new Map(
-    (
-      await seeArtifacts(
-        services.db,
-        artifacts.map(({ id }) => id),
-      )
-    ).map((row) => [row.id, row]),
-  );
-  await requireSpace(
-    services,
-    [...rows.values()].reduce((sum, { size }) => sum + size, 0),
-  );
+  const ids = artifacts.map(({ id }) => id);
+  const seen = await seeArtifacts(services.db, ids);
+  const rows = new Map(seen.map((row) => [row.id, row]));
+  const bytes = seen.reduce((sum, { size }) => sum + size, 0);
+  await requireSpace(services, bytes);
   const place = async ({ id, path }: BuildOptions['artifacts'][number]): Promise<void> => {
     const row = rows.get(id);
     if (!row) throw new BuildError(`The artifact for ${path} was removed before the task ran.`);
@@ -92,7 +85,7 @@ async function layOutContext(
     await mkdir(dirname(target), { recursive: true });
     await pipeline(await services.storage.read(row.file), createWriteStream(target), { signal });
   };
-  for await (const _ of mapConcurrent(artifacts, place, { limit: FILES_AT_ONCE, signal }));
+  await forEachConcurrent(artifacts, place, { limit: FILES_AT_ONCE, signal });
 }
 
 /** Saves what was built, its digests compared, and makes the version. */

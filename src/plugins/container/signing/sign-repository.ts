@@ -3,6 +3,7 @@ import type { ContentSelection } from '../../../core/plugin-api.ts';
 import type { Database } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { TaskContext } from '../../../kit/define-task.ts';
+import { batches } from '../../../lib/batches.ts';
 import { mapConcurrent } from '../../../lib/concurrent-map.ts';
 import type { Digest } from '../../../lib/digest.ts';
 import { ProcessFolder } from '../../../storage/process-folder.ts';
@@ -97,8 +98,7 @@ async function* namesOf(
   { reference }: SignOptions,
   targets: readonly Target[],
 ): AsyncGenerator<SignedName, void, undefined> {
-  for (let at = 0; at < targets.length; at += BATCH) {
-    const batch = targets.slice(at, at + BATCH);
+  for (const batch of batches(targets, BATCH)) {
     const rows = await db.query<{ id: string; data: Buffer }>(sql`
       select id, data from container_manifest where id = any(${batch.map(({ id }) => id)}::uuid[])`);
     const data = new Map(rows.map((row) => [row.id, row.data]));

@@ -96,7 +96,7 @@ const PENDING: UnitLink = { table: 'container_pending_content', needs: 'content_
 
 /** What needs what, as upkeep has to know it. */
 export const CONTAINER_UNITS: readonly UnitTable[] = [
-  { pulp_type: SIGNATURES.pulp_type, table: SIGNATURES.table, neededBy: [] },
+  { pulp_type: SIGNATURES.pulp_type, table: SIGNATURES.table, neededBy: [PENDING] },
   { pulp_type: TAGS.pulp_type, table: TAGS.table, neededBy: [] },
   {
     pulp_type: MANIFESTS.pulp_type,
