@@ -11,7 +11,7 @@ import Fastify, {
 } from 'fastify';
 import { registerContentApp } from '../content-app/content-app.ts';
 import { authenticator } from '../core/users/authenticate.ts';
-import { apiOperations } from '../kit/catalog.ts';
+import { apiOperations, documentedOperations } from '../kit/catalog.ts';
 import { API_ROOT, pieces } from '../kit/names.ts';
 import { openApiDocument } from '../kit/openapi.ts';
 import { registerOperations, sendJson } from '../kit/routes.ts';
@@ -111,7 +111,7 @@ function registerApiRoot(app: FastifyInstance, { catalog }: Services): void {
 
 /** The interactive page at `/pulp/api/v3/docs/`, over the document with ordinary paths. */
 async function registerDocs(app: FastifyInstance, { catalog }: Services): Promise<void> {
-  const document = openApiDocument(apiOperations(catalog), {
+  const document = openApiDocument(documentedOperations(catalog), {
     version: packageVersion(),
     appVersions: catalog.versions,
     plainPaths: true,

@@ -80,8 +80,8 @@ export interface Component {
   readonly json: JsonSchema;
 }
 
-/** One operation of the API: what is routed and what is documented, from one description. */
-export interface Operation {
+/** An operation of the API, as the document has it. */
+export interface DocumentedOperation {
   readonly operationId: string;
   readonly method: Method;
   /** Fastify's pattern: `/pulp/api/v3/tasks/:pulp_id/`. */
@@ -106,6 +106,10 @@ export interface Operation {
   }[];
   /** Who may ask at all: anyone, users (their rights are checked by the handler), or administrators. */
   readonly audience: 'anyone' | 'users' | 'administrators';
+}
+
+/** One operation of the API: what is routed and what is documented, from one description. */
+export interface Operation extends DocumentedOperation {
   readonly handler: (request: ApiRequest) => Promise<ApiReply>;
 }
 

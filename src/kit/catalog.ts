@@ -1,4 +1,4 @@
-import type { Operation } from './api.ts';
+import type { DocumentedOperation, Operation } from './api.ts';
 import type { Plugin } from './define-plugin.ts';
 import type { Resource } from './define-resource.ts';
 import type { TaskDefinition } from './define-task.ts';
@@ -103,4 +103,10 @@ function required<T>(value: T | undefined, what: string): T {
 export const apiOperations = (catalog: Catalog): Operation[] => [
   ...catalog.resources.flatMap(operationsOf),
   ...catalog.plugins.flatMap((plugin) => plugin.operations ?? []),
+];
+
+/** Every operation that the document describes: those of the REST API, and routes of plugins. */
+export const documentedOperations = (catalog: Catalog): DocumentedOperation[] => [
+  ...apiOperations(catalog),
+  ...catalog.plugins.flatMap((plugin) => plugin.routed ?? []),
 ];

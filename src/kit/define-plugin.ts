@@ -1,4 +1,4 @@
-import type { Operation } from './api.ts';
+import type { DocumentedOperation, Operation } from './api.ts';
 import type { ContentHandler } from './content-handler.ts';
 import type { BuiltInRole, Resource } from './define-resource.ts';
 import type { TaskDefinition } from './define-task.ts';
@@ -37,6 +37,8 @@ export interface Plugin {
   readonly operations?: readonly Operation[];
   /** Routes outside the REST API: the Registry API. */
   readonly routes?: RegisterRoutes;
+  /** Those of them that the document of the REST API has. */
+  readonly routed?: readonly DocumentedOperation[];
   /** Serves the files of its distributions below `/pulp/content/`. */
   readonly content?: ContentHandler;
   /** Answers the hottest requests before the framework sees them. */

@@ -1,4 +1,4 @@
-import type { Component, Operation } from './api.ts';
+import type { Component, DocumentedOperation } from './api.ts';
 import { API_ROOT } from './names.ts';
 import type { JsonSchema } from './wire.ts';
 
@@ -34,7 +34,7 @@ class Components {
 }
 
 /** The OpenAPI document of the operations, in the form that Pulp's clients read (spec: core, schema and status). */
-export function openApiDocument(operations: readonly Operation[], options: DocumentOptions): Json {
+export function openApiDocument(operations: readonly DocumentedOperation[], options: DocumentOptions): Json {
   const components = new Components();
   const paths: { [path: string]: Json } = {};
   for (const operation of operations) {
@@ -63,7 +63,7 @@ export function openApiDocument(operations: readonly Operation[], options: Docum
   };
 }
 
-function describe(operation: Operation, components: Components, plainPaths: boolean): Json {
+function describe(operation: DocumentedOperation, components: Components, plainPaths: boolean): Json {
   const urlParameters = [...operation.url.matchAll(/:(\w+)/g)].map(([, name]) => ({
     in: 'path',
     name,

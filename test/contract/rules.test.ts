@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Operation } from '../../src/kit/api.ts';
-import { apiOperations, catalogOf } from '../../src/kit/catalog.ts';
+import type { DocumentedOperation } from '../../src/kit/api.ts';
+import { catalogOf, documentedOperations } from '../../src/kit/catalog.ts';
 import type { Field, Fields, Resource } from '../../src/kit/define-resource.ts';
 import { filtersOf } from '../../src/kit/list.ts';
 import { collectionPath, prnType, resourceKey } from '../../src/kit/names.ts';
@@ -9,7 +9,7 @@ import { everyPermission } from '../../src/kit/permissions.ts';
 import { plugins } from '../../src/plugins.ts';
 
 const catalog = catalogOf(plugins);
-const operations = apiOperations(catalog);
+const operations = documentedOperations(catalog);
 const { resources } = catalog;
 
 /** Operations that anyone may ask for: what a client needs before it has, or to get, a login (spec: core, schema and status). */
@@ -39,7 +39,8 @@ const fields: readonly [where: string, field: Field][] = resources
 /** Names of the parts that break a rule. */
 const breaking = <T>(parts: readonly [where: string, part: T][], broken: (part: T) => boolean): string[] =>
   parts.filter(([, part]) => broken(part)).map(([where]) => where);
-const named = (list: readonly Operation[]): [string, Operation][] => list.map((operation) => [operation.operationId, operation]);
+const named = (list: readonly DocumentedOperation[]): [string, DocumentedOperation][] =>
+  list.map((operation) => [operation.operationId, operation]);
 
 /** Every property of a schema, at any depth, as `name` and the schema it has. */
 function properties(json: unknown): [name: string, schema: Record<string, unknown>][] {

@@ -1,7 +1,7 @@
 import { stringify } from 'yaml';
 import type { ApiReply, ApiRequest, Operation, Parameter } from '../../kit/api.ts';
 import { lastOf } from '../../kit/body.ts';
-import { apiOperations } from '../../kit/catalog.ts';
+import { documentedOperations } from '../../kit/catalog.ts';
 import { openApiDocument } from '../../kit/openapi.ts';
 import { DIAGNOSTICS, plainPath, SHAPING } from '../../kit/operations.ts';
 import { packageVersion } from '../../lib/package-root.ts';
@@ -16,7 +16,7 @@ const LANGUAGES =
 function documentFor(request: ApiRequest): Record<string, unknown> {
   const { catalog } = request.services;
   const component = lastOf(request.query, 'component');
-  return openApiDocument(apiOperations(catalog), {
+  return openApiDocument(documentedOperations(catalog), {
     version: packageVersion(),
     appVersions: catalog.versions,
     ...(component ? { components: new Set([component]) } : {}),

@@ -4,6 +4,7 @@ import { containerScopes } from './access/scopes.ts';
 import { sweepPushes } from './push/sweep.ts';
 import { blobFiles } from './registry/blob-files.ts';
 import { fastPath, registryRoutes } from './registry/registry-routes.ts';
+import { tokenOperation } from './registry/token-route.ts';
 import { blob, manifest, signature, tag } from './resources/content.ts';
 import { containerDistribution } from './resources/distribution.ts';
 import { manifestSigning } from './resources/manifest-signing.ts';
@@ -52,5 +53,6 @@ export const containerPlugin = definePlugin({
   files: blobFiles,
   sweep: sweepPushes,
   routes: registryRoutes,
+  routed: [tokenOperation],
   fastPath,
 });

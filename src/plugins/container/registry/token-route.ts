@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { InvalidCredentialsError, type RequestSource, tokenPrnOf, writeAudit } from '../../../core/plugin-api.ts';
-import type { Caller, Login } from '../../../kit/api.ts';
+import type { Caller, DocumentedOperation, Login } from '../../../kit/api.ts';
 import { MalformedRequestError } from '../../../kit/errors.ts';
+import { DIAGNOSTICS, SHAPING } from '../../../kit/operations.ts';
 import { isRepositoryName } from '../oci/reference.ts';
 import { sendJson } from './json-answer.ts';
 import { mayPull } from './pull-access.ts';
@@ -124,6 +125,22 @@ async function postToken(registry: ServedRegistry, request: FastifyRequest, repl
     ...(offline ? { refresh_token: await refreshFor(registry, user) } : {}),
   };
 }
+
+/** GET of `/token/`, as the document of the REST API has it. */
+export const tokenOperation: DocumentedOperation = {
+  operationId: 'token_get',
+  method: 'get',
+  url: '/token/',
+  path: '/token/',
+  tag: 'Token',
+  summary: 'A token for the Registry API',
+  description:
+    'Takes `service`, `scope` (any number of times), `account`, `client_id` and `offline_token` in the query, and user and password, or neither.',
+  plugin: 'container',
+  parameters: [DIAGNOSTICS, ...SHAPING],
+  responses: [{ status: 200 }],
+  audience: 'users',
+};
 
 /** `/token/`: the token server of this registry. Errors are answered in the shape of the REST API, as Pulp does. */
 export function tokenRoutes(app: FastifyInstance, registry: ServedRegistry): void {
