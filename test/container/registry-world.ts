@@ -2,8 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import Fastify, { type FastifyInstance } from 'fastify';
-import { pino } from 'pino';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { v7 } from 'uuid';
 import { readConfig } from '../../src/config.ts';
 import { openAccess } from '../../src/core/access/access.ts';
@@ -23,6 +22,7 @@ import { manifestRow } from '../../src/plugins/container/sync/manifest-row.ts';
 import { plugins } from '../../src/plugins.ts';
 import { filesystemStorage } from '../../src/storage/filesystem.ts';
 import { artifactKey } from '../../src/storage/layout.ts';
+import { faultLog } from '../support/fault-log.ts';
 import { freePort } from '../support/free-port.ts';
 import { createDatabase } from '../support/postgres.ts';
 
@@ -44,6 +44,8 @@ export interface RegistryServer {
 export interface RegistryWorld {
   readonly server: RegistryServer;
   readonly services: RegistryServices;
+  /** Lines of the log about faults, of all servers. */
+  readonly faults: () => readonly string[];
   /** Another process on the same rows and files. */
   join(): Promise<RegistryServer>;
   repository(name: string, remoteId?: string): Promise<string>;
@@ -80,6 +82,7 @@ export async function startRegistryServer(
   const fast = fastPath(services);
   let passed = 0;
   const app: FastifyInstance = Fastify({
+    loggerInstance: base.log as FastifyBaseLogger,
     serverFactory: (handler): Server =>
       createServer((request, response) => {
         if (fast(request, response)) passed += 1;
@@ -94,7 +97,7 @@ export async function startRegistryServer(
 
 /** Starts a database, a storage and one server; `env` goes to the configuration. */
 export async function startRegistryWorld(env: Record<string, string> = {}): Promise<RegistryWorld> {
-  const log = pino({ level: process.env.TEST_LOG ?? 'silent' });
+  const { log, faults } = faultLog(process.env.TEST_LOG);
   const database = await createDatabase();
   const folder = await mkdtemp(join(tmpdir(), 'deckle-registry-'));
   const db = openDatabase(database.url, { max: 8, log });
@@ -117,6 +120,7 @@ export async function startRegistryWorld(env: Record<string, string> = {}): Prom
   return {
     server,
     services: server.services,
+    faults,
     join: async () => {
       const another = await startRegistryServer(base, settings);
       servers.push(another);
