@@ -35,6 +35,7 @@ export { type ServedDistribution, ServedDistributions, servedVersion } from './d
 export { answerFile, UnsettledFileError } from './files/answer-file.ts';
 export { matchesEtag } from './files/file-plan.ts';
 export { type Http, StoredFiles } from './files/stored-files.ts';
+export { fullDiskIn } from './full-disk.ts';
 export { defineRemote } from './remotes/define-remote.ts';
 export { type LoadedRemote, loadRemote, MissingRemoteError } from './remotes/load-remote.ts';
 export { remoteUpstream } from './remotes/remote-upstream.ts';
@@ -49,7 +50,7 @@ export {
   type UniqueInVersion,
   type VersionChange,
 } from './repositories/publish-version.ts';
-export { lockRepository, MissingRepositoryError, REPOSITORY_CHANNEL } from './repositories/repository-lock.ts';
+export { holdRepository, lockRepository, MissingRepositoryError, REPOSITORY_CHANNEL } from './repositories/repository-lock.ts';
 export { syncAction } from './repositories/sync-action.ts';
 export { inVersion } from './repositories/version-content.ts';
 export { versionsOf } from './repositories/version-resource.ts';

@@ -26,6 +26,7 @@ afterEach(async () => {
   assert.deepEqual(world.faults(), []);
   // Each test has all the uploads that a user may have.
   await world.services.db.execute(sql`delete from container_upload`);
+  for (const key of await files()) await world.services.storage.delete(key);
 });
 after(() => world?.stop());
 

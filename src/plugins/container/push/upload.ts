@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
+import { holdRepository } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
@@ -41,15 +42,18 @@ export interface UploadOwner {
 /** Uploads that nothing was added to for so long are not counted against the limit of their user. */
 const ACTIVE_MINUTES = 60;
 
-/** Begins an upload; answers its id. Throws RegistryError (429) for a user who has too many that go on. */
-export async function beginUpload({ db, config }: UploadServices, { repository_id, user_id }: UploadOwner): Promise<string> {
+/** Begins an upload; answers its id. Throws RegistryError (429) for a user who has too many that go on; MissingRepositoryError. */
+export function beginUpload({ db, config }: UploadServices, { repository_id, user_id }: UploadOwner): Promise<string> {
   const id = randomUUID();
-  const begun = await db.execute(sql`
-    insert into container_upload (id, repository_id, user_id) select ${id}::uuid, ${repository_id}::uuid, ${user_id}::int
-    where (select count(*) from container_upload where user_id = ${user_id}::int
-      and pulp_last_updated > now() - make_interval(mins => ${ACTIVE_MINUTES})) < ${config.DECKLE_UPLOADS_PER_USER}::int`);
-  if (begun === 0) throw tooManyUploads(config.DECKLE_UPLOADS_PER_USER);
-  return id;
+  return db.transaction(async (tx) => {
+    await holdRepository(tx, repository_id);
+    const begun = await tx.execute(sql`
+      insert into container_upload (id, repository_id, user_id) select ${id}::uuid, ${repository_id}::uuid, ${user_id}::int
+      where (select count(*) from container_upload where user_id = ${user_id}::int
+        and pulp_last_updated > now() - make_interval(mins => ${ACTIVE_MINUTES})) < ${config.DECKLE_UPLOADS_PER_USER}::int`);
+    if (begun === 0) throw tooManyUploads(config.DECKLE_UPLOADS_PER_USER);
+    return id;
+  });
 }
 
 /** The user's upload to this repository. Throws RegistryError (404) where there is none of this id. */
@@ -79,15 +83,15 @@ export async function appendToUpload(
   try {
     const size = begin ? received.size : upload.received + received.size;
     const kept = begin && received.held;
-    const part = kept ? undefined : await keepPart(received);
-    const files = part ? [...upload.parts, part] : [];
+    const part = kept || received.size === 0 ? undefined : await keepPart(received);
+    const files = part ? [...upload.parts, part] : upload.parts;
     const added = await db.execute(sql`
       update container_upload set received = ${size}::bigint, body = ${kept ?? null}::bytea, parts = ${JSON.stringify(files)}::jsonb,
         pulp_last_updated = now()
       where id = ${upload.id}::uuid and received = ${upload.received}::bigint`);
     if (added > 0) return size;
     if (part) await removeParts(services, [part]);
-    throw await overtaken(services, upload);
+    throw await overtaken(db, upload);
   } finally {
     await received.drop();
   }
@@ -102,7 +106,7 @@ async function keepPart(received: ReceivedBlob): Promise<UploadPart> {
 }
 
 /** What became of an upload that is not as it was a moment ago. */
-async function overtaken({ db }: UploadServices, { id }: Upload): Promise<Error> {
+async function overtaken(db: Queryable, { id }: Upload): Promise<Error> {
   const [row] = await db.query<{ received: number }>(sql`select received from container_upload where id = ${id}::uuid`);
   return row ? uploadOutOfOrder(row.received) : uploadUnknown(id);
 }
@@ -111,7 +115,7 @@ async function overtaken({ db }: UploadServices, { id }: Upload): Promise<Error>
 export async function takeUpload(tx: Queryable, upload: Upload): Promise<void> {
   const taken = await tx.execute(sql`
     delete from container_upload where id = ${upload.id}::uuid and received = ${upload.received}::bigint`);
-  if (taken === 0) throw uploadUnknown(upload.id);
+  if (taken === 0) throw await overtaken(tx, upload);
 }
 
 /** Ends an upload that is given up, with all that has come of it. */

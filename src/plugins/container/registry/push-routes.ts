@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { MissingRepositoryError, requireSpace, servedVersion, writeAudit } from '../../../core/plugin-api.ts';
 import { type Digest, parseDigest } from '../../../lib/digest.ts';
+import { MAX_MANIFEST_BYTES } from '../oci/manifest.ts';
 import { isRepositoryName, isTag } from '../oci/reference.ts';
 import { finishUpload, mountBlob, pushBlob } from '../push/blob.ts';
 import { deleteBlob, deleteManifest, deleteTag } from '../push/delete.ts';
@@ -11,6 +12,7 @@ import { removeUnused } from '../push/sweep.ts';
 import { appendToUpload, beginUpload, endUpload, findUpload, type UploadOwner } from '../push/upload.ts';
 import { checkTakesPushes, type Writable, writable, writableRepository } from './push-access.ts';
 import {
+  blobTooLarge,
   blobUnknown,
   digestInvalid,
   manifestTooLarge,
@@ -37,12 +39,47 @@ export type PathOf<Kind extends RegistryPath['kind']> = Extract<RegistryPath, { 
 
 const GB = 1024 ** 3;
 
-/** The bytes of the request as they come; none where it has no body. */
-const bytesOf = ({ request }: PushRequest): Readable => (request.body instanceof Readable ? request.body : Readable.from([]));
-
+/** What the request says; 0 where it does not. */
 const lengthOf = ({ request }: PushRequest): number => Number(request.headers['content-length'] ?? 0);
 
-const mostOf = ({ registry }: PushRequest): number => registry.services.config.DECKLE_MAX_BLOB_GB * GB;
+/**
+ * The bytes of the request as they come; none where it has no body. Who reads no further leaves the connection as it is, for the answer.
+ * Throws RegistryError (400) where they break off, or are not `length` bytes, if that is given.
+ */
+async function* bytesOf({ request: { body } }: PushRequest, length?: number): AsyncGenerator<Buffer, void, undefined> {
+  let size = 0;
+  try {
+    for await (const chunk of body instanceof Readable ? body.iterator({ destroyOnReturn: false }) : []) {
+      size += (chunk as Buffer).byteLength;
+      if (length !== undefined && size > length) break;
+      yield chunk as Buffer;
+    }
+  } catch (cause) {
+    throw new RegistryError(400, 'SIZE_INVALID', 'The body of the request broke off.', { cause });
+  }
+  if (length !== undefined && size !== length) throw sizeInvalid(`The chunk has not the ${length} bytes of its range.`);
+}
+
+/** The most bytes that a blob may have, where there is room for those that the request says. Throws RegistryError (413), StorageFullError. */
+async function roomFor(asked: PushRequest): Promise<number> {
+  const { services } = asked.registry;
+  const most = services.config.DECKLE_MAX_BLOB_GB * GB;
+  const length = lengthOf(asked);
+  if (length > most) throw blobTooLarge(most);
+  await requireSpace(services, length);
+  return most;
+}
+
+/** Does the work on the repository of that name. Throws RegistryError (404) where it has gone meanwhile. */
+async function whileThere<T>({ registry }: PushRequest, name: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof MissingRepositoryError)) throw error;
+    registry.distributions.forget(name);
+    throw nameUnknown(name);
+  }
+}
 
 /** Answers POST on the uploads of a repository: a new upload, a whole blob, or one that another repository has. */
 export async function answerUploads(asked: PushRequest, { name }: PathOf<'uploads'>): Promise<FastifyReply> {
@@ -51,17 +88,41 @@ export async function answerUploads(asked: PushRequest, { name }: PathOf<'upload
   const access = await writable(registry, request, name);
   const digest = digestIn(url);
   const mounted = mountIn(url);
-  const repository_id = await repositoryOf(registry, access, name);
   if (digest) {
-    await leavingNothing(asked, { name, repository_id }, async () => {
-      await requireSpace(registry.services, lengthOf(asked));
-      await pushBlob(registry.services, { repository_id, digest, bytes: bytesOf(asked), most: mostOf(asked) });
-    });
+    const push = { digest, bytes: bytesOf(asked), most: await roomFor(asked) };
+    await pushBlob(registry.services, push, (work) => inRepository(asked, name, access, work));
     return blobCreated(reply, name, digest);
   }
-  if (mounted && (await mount(registry, access, { ...mounted, repository_id }))) return blobCreated(reply, name, mounted.digest);
-  const id = await beginUpload(registry.services, { repository_id, user_id: access.caller.id });
-  return uploadAnswer(reply.code(202), { name, id, received: 0 }).send();
+  return inRepository(asked, name, access, async (repository_id) => {
+    if (mounted && (await mount(registry, access, { ...mounted, repository_id })))
+      return blobCreated(reply, name, mounted.digest);
+    const id = await beginUpload(registry.services, { repository_id, user_id: access.caller.id });
+    return uploadAnswer(reply.code(202), { name, id, received: 0 }).send();
+  });
+}
+
+/**
+ * Does the work with the repository that is pushed to, made where it is not there; once more where that went at the same moment, as one does
+ * to which another client's push came to nothing.
+ */
+async function inRepository<T>(
+  asked: PushRequest,
+  name: string,
+  access: Writable,
+  work: (repositoryId: string) => Promise<T>,
+): Promise<T> {
+  const { registry, request } = asked;
+  const attempt = async (known: Writable): Promise<T> => {
+    const repository_id = await repositoryOf(registry, known, name);
+    return leavingNothing(asked, { name, repository_id }, () => work(repository_id));
+  };
+  try {
+    return await attempt(access);
+  } catch (error) {
+    if (!(error instanceof MissingRepositoryError)) throw error;
+    registry.distributions.forget(name);
+    return whileThere(asked, name, async () => attempt(await writable(registry, request, name)));
+  }
 }
 
 interface PushedRepository {
@@ -70,9 +131,9 @@ interface PushedRepository {
 }
 
 /** Does the work; where it fails, a repository that was made for it, and has nothing else, goes. */
-async function leavingNothing(asked: PushRequest, repository: PushedRepository, work: () => Promise<void>): Promise<void> {
+async function leavingNothing<T>(asked: PushRequest, repository: PushedRepository, work: () => Promise<T>): Promise<T> {
   try {
-    await work();
+    return await work();
   } catch (error) {
     await dropUnused(asked, repository).catch((cause: unknown) => {
       asked.request.log.warn({ err: cause, ...repository }, 'what a failed push has made could not be removed; the sweeper will');
@@ -151,33 +212,34 @@ const uploadAnswer = (reply: FastifyReply, state: UploadState): FastifyReply =>
   reply.headers({ ...uploadHeaders(state), 'content-length': '0' });
 
 /** Answers requests for an upload: GET and HEAD how far it has come, PATCH adds to it, PUT ends it, DELETE drops it. */
-export async function answerUpload(asked: PushRequest, { name, id }: PathOf<'upload'>): Promise<FastifyReply> {
+export function answerUpload(asked: PushRequest, path: PathOf<'upload'>): Promise<FastifyReply> {
+  return whileThere(asked, path.name, () => goOn(asked, path));
+}
+
+async function goOn(asked: PushRequest, { name, id }: PathOf<'upload'>): Promise<FastifyReply> {
   const { registry, request, reply, url } = asked;
   const { services } = registry;
   const { caller, repository_id } = await writableRepository(registry, request, name);
   const owner: UploadOwner = { repository_id, user_id: caller.id };
   const upload = await findUpload(services, id, owner);
+  const state: UploadState = { name, id, received: upload.received };
   switch (request.method) {
     case 'GET':
     case 'HEAD':
-      return reply
-        .code(204)
-        .headers(uploadHeaders({ name, id, received: upload.received }))
-        .send();
+      return reply.code(204).headers(uploadHeaders(state)).send();
     case 'PATCH': {
-      checkRange(asked, { name, id, received: upload.received });
-      await requireSpace(services, lengthOf(asked));
-      const received = await appendToUpload(services, upload, bytesOf(asked), mostOf(asked));
+      const length = chunkLength(asked, state);
+      const most = await roomFor(asked);
+      const received = await appendToUpload(services, upload, bytesOf(asked, length), most);
       return uploadAnswer(reply.code(202), { name, id, received }).send();
     }
     case 'PUT': {
       const digest = digestIn(url);
       if (!digest) throw digestInvalid('');
-      checkRange(asked, { name, id, received: upload.received });
-      await leavingNothing(asked, { name, repository_id }, async () => {
-        await requireSpace(services, lengthOf(asked));
-        await finishUpload(services, { repository_id, digest, bytes: bytesOf(asked), most: mostOf(asked) }, upload);
-      });
+      const bytes = bytesOf(asked, chunkLength(asked, state));
+      await leavingNothing(asked, { name, repository_id }, async () =>
+        finishUpload(services, { repository_id, digest, bytes, most: await roomFor(asked) }, upload),
+      );
       return blobCreated(reply, name, digest);
     }
     case 'DELETE':
@@ -191,20 +253,22 @@ export async function answerUpload(asked: PushRequest, { name, id }: PathOf<'upl
 
 const RANGE = /^(?:bytes )?(\d+)-(\d+)(?:\/(?:\d+|\*))?$/;
 
-/** A chunk says where it belongs (OCI distribution-spec, "Pushing a blob in chunks"). Throws RegistryError: 416 elsewhere, 400 for another length. */
-function checkRange(asked: PushRequest, state: UploadState): void {
+/**
+ * A chunk says where it belongs (OCI distribution-spec, "Pushing a blob in chunks"). Answers how many bytes it has to have; undefined where it
+ * does not say. Throws RegistryError: 416 for one that belongs elsewhere, 400 for another length.
+ */
+function chunkLength(asked: PushRequest, state: UploadState): number | undefined {
   const header = asked.request.headers['content-range'];
-  if (header === undefined) return;
+  if (header === undefined) return undefined;
   const [, first, last] = RANGE.exec(header) ?? [];
   if (first === undefined || last === undefined || Number(last) < Number(first) || Number(first) !== state.received)
     throw uploadOutOfOrder(state.received, uploadHeaders(state));
-  const length = asked.request.headers['content-length'];
-  if (length !== undefined && Number(length) !== Number(last) - Number(first) + 1)
-    throw sizeInvalid(`The chunk has ${length} bytes, its range ${Number(last) - Number(first) + 1}.`);
+  const length = Number(last) - Number(first) + 1;
+  const stated = asked.request.headers['content-length'];
+  if (stated !== undefined && Number(stated) !== length) throw sizeInvalid(`The chunk has ${stated} bytes, its range ${length}.`);
+  return length;
 }
 
-/** So large a manifest has to be taken (OCI distribution-spec, "Pushing manifests"). */
-const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 /** Further tags that one request may name. */
 const MAX_TAGS = 100;
 
@@ -213,13 +277,8 @@ export async function answerManifest(asked: PushRequest, path: PathOf<'manifest'
   const { registry, request } = asked;
   if (request.method !== 'PUT' && request.method !== 'DELETE') throw unsupported(request.method, 'GET, HEAD, PUT, DELETE');
   const access = await writableRepository(registry, request, path.name);
-  try {
-    return await (request.method === 'PUT' ? putManifest(asked, path, access) : removeManifest(asked, path, access));
-  } catch (error) {
-    if (!(error instanceof MissingRepositoryError)) throw error;
-    registry.distributions.forget(path.name);
-    throw nameUnknown(path.name);
-  }
+  const answer = request.method === 'PUT' ? putManifest : removeManifest;
+  return whileThere(asked, path.name, () => answer(asked, path, access));
 }
 
 type Access = Awaited<ReturnType<typeof writableRepository>>;
@@ -260,9 +319,9 @@ async function bodyOf(asked: PushRequest): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of bytesOf(asked)) {
-    size += (chunk as Buffer).byteLength;
+    size += chunk.byteLength;
     if (size > MAX_MANIFEST_BYTES) throw manifestTooLarge(MAX_MANIFEST_BYTES);
-    chunks.push(chunk as Buffer);
+    chunks.push(chunk);
   }
   return Buffer.concat(chunks);
 }
@@ -292,7 +351,8 @@ export async function answerBlobRemoval(
   const { registry, request, reply } = asked;
   if (request.method !== 'DELETE') throw unsupported(request.method, 'GET, HEAD, DELETE');
   const { repository_id } = await writableRepository(registry, request, name);
-  if (!(await deleteBlob(registry.services, repository_id, digest))) throw blobUnknown(digest);
+  const removed = await whileThere(asked, name, () => deleteBlob(registry.services, repository_id, digest));
+  if (!removed) throw blobUnknown(digest);
   registry.distributions.forget(name);
   return reply.code(202).header('content-length', '0').send();
 }

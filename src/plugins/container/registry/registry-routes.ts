@@ -1,8 +1,7 @@
 import formbody from '@fastify/formbody';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { InvalidCredentialsError, isDatabaseAway, ThrottledError } from '../../../core/plugin-api.ts';
+import { fullDiskIn, InvalidCredentialsError, isDatabaseAway, ThrottledError } from '../../../core/plugin-api.ts';
 import { passHeaders } from '../../../kit/routes.ts';
-import { StorageFullError } from '../../../storage/storage.ts';
 import { answerBlob } from './blob-answer.ts';
 import { listRepositories } from './catalog.ts';
 import { basicChallenge } from './challenge.ts';
@@ -159,6 +158,8 @@ async function answerSignatures(registry: ServedRegistry, request: FastifyReques
 function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const known = registryErrorOf(error);
   if (!known) request.log.error({ err: error, method: request.method, path: urlOf(request).pathname }, 'registry request failed');
+  // What is left of a body passes by, so that who still sends it hears the answer.
+  request.raw.resume();
   const told =
     known ?? new RegistryError(500, 'UNKNOWN', `Internal error. The log tells more under correlation id ${request.id}.`);
   return reply
@@ -173,7 +174,8 @@ function registryErrorOf(error: Error & { readonly statusCode?: number }): Regis
   if (error instanceof InvalidCredentialsError) return basicChallenge(error.message);
   if (error instanceof ThrottledError)
     return new RegistryError(429, 'TOOMANYREQUESTS', error.message, { headers: error.headers });
-  if (error instanceof StorageFullError) return new RegistryError(507, 'DENIED', error.message, { cause: error });
+  const full = fullDiskIn(error);
+  if (full) return new RegistryError(507, 'DENIED', 'The storage has no space left: nothing was stored.', { cause: full });
   if (isDatabaseAway(error)) {
     const headers = { 'retry-after': '2' };
     return new RegistryError(503, 'UNAVAILABLE', 'The database is not reachable at the moment.', { headers, cause: error });
