@@ -35,11 +35,11 @@ export function bytesOf(blob: BlobContent): Buffer {
 /** A client of the Registry API that says what it wants, byte by byte, with the token that it takes. */
 export class RegistryUser {
   readonly #server: RegistryAddress;
-  readonly #user: Credentials | undefined;
+  readonly #user: Credentials | null;
   readonly #tokens = new Map<string, string>();
 
-  /** Without credentials: nobody. */
-  constructor(server: RegistryAddress, user: Credentials | undefined = ADMIN) {
+  /** null: nobody. */
+  constructor(server: RegistryAddress, user: Credentials | null = ADMIN) {
     this.#server = server;
     this.#user = user;
   }

@@ -25,6 +25,7 @@ import {
 } from './registry-error.ts';
 import type { RegistryPath } from './registry-path.ts';
 import { may } from './request-access.ts';
+import { isGuardedByPulls } from './served-distribution.ts';
 import type { ServedRegistry } from './served-registry.ts';
 
 /** A request of the Registry API that changes something, or asks for an upload. */
@@ -176,15 +177,20 @@ function mountIn({ searchParams }: URL): Mount | undefined {
   return digest && from !== null && isRepositoryName(from) ? { digest, from } : undefined;
 }
 
-/** Whether the blob is the repository's now. One that is not stored here, or that the caller may not pull, is not mounted. */
+/**
+ * Whether the blob is the repository's now. One that is not stored here is not mounted, nor one that the caller, with this token, may not
+ * pull, or that a further guard protects.
+ */
 async function mount(
   registry: ServedRegistry,
-  { caller }: Writable,
+  { caller, pulls }: Writable,
   { digest, from, repository_id }: Mount & { readonly repository_id: string },
 ): Promise<boolean> {
   const source = await registry.distributions.find(from);
   const version = source && servedVersion(source);
-  if (!version || !(await may(registry, caller, 'pull', source))) return false;
+  // Of what its scope does not name, a token opens no more than is open to nobody.
+  const reader = pulls === undefined || pulls.has(from) ? caller : null;
+  if (!version || !isGuardedByPulls(source) || !(await may(registry, reader, 'pull', source))) return false;
   const blob = await registry.blobs.find(version, digest);
   return blob?.stored !== undefined && mountBlob(registry.services, blob.content_id, repository_id);
 }
