@@ -44,7 +44,7 @@ export interface RegistryServer {
 export interface RegistryWorld {
   readonly server: RegistryServer;
   readonly services: RegistryServices;
-  /** Lines of the log about faults, of all servers. */
+  /** Lines of the log about faults, of all servers, that came since this was asked before. */
   readonly faults: () => readonly string[];
   /** Another process on the same rows and files. */
   join(): Promise<RegistryServer>;

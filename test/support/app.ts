@@ -37,7 +37,7 @@ export interface TestApp {
   readonly host: string;
   /** The server's services, for tests that look behind the door. */
   readonly services: ProcessServices;
-  /** Lines of the log about faults. */
+  /** Lines of the log about faults that came since this was asked before. */
   readonly faults: () => readonly string[];
   request(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<Answer>;
   /** The task at its end. */

@@ -3,7 +3,7 @@ import { type Level, type Logger, multistream, pino } from 'pino';
 /** A log, and what it was told of faults. */
 export interface FaultLog {
   readonly log: Logger;
-  /** Lines of the level `error` and above, so far. */
+  /** Lines of the level `error` and above that came since this was asked before. */
   readonly faults: () => readonly string[];
 }
 
@@ -13,5 +13,5 @@ export function faultLog(shown: string | undefined): FaultLog {
   const keep = { level: 'error' as const, stream: { write: (line: string) => void lines.push(line.trimEnd()) } };
   const level = (shown ?? 'error') as Level;
   const streams = shown === undefined ? [keep] : [keep, { level, stream: process.stdout }];
-  return { log: pino({ level }, multistream(streams)), faults: () => lines };
+  return { log: pino({ level }, multistream(streams)), faults: () => lines.splice(0) };
 }

@@ -1,5 +1,6 @@
 import type { Database, Queryable } from '../../db/database.ts';
 import { empty, join, raw, type Sql, sql } from '../../db/sql.ts';
+import { isForeignKeyViolation } from '../../kit/conflicts.ts';
 import type { UnitTable } from '../../kit/unit-table.ts';
 import { batches } from '../../lib/batches.ts';
 import { mapConcurrent } from '../../lib/concurrent-map.ts';
@@ -12,8 +13,6 @@ const PAGE = 20_000;
 const BATCH = 250;
 /** Transactions at once: removing a row is the database's work, and that has several processors. */
 const BATCHES_AT_ONCE = 3;
-/** PostgreSQL's error for a row that another one refers to. */
-const STILL_REFERRED_TO = '23503';
 
 export interface OrphanSearch {
   readonly domain_id: string;
@@ -85,7 +84,7 @@ async function removeBatch(
   try {
     return await db.transaction((tx) => removeLocked(tx, search, units, ids));
   } catch (error) {
-    if (!isReferredTo(error)) throw error;
+    if (!isForeignKeyViolation(error)) throw error;
     // One of them is needed in a way that nobody has declared: the others go.
     if (ids.length === 1) return [];
     const half = Math.ceil(ids.length / 2);
@@ -93,8 +92,6 @@ async function removeBatch(
     return [...first, ...(await removeBatch(db, search, units, ids.slice(half)))];
   }
 }
-
-const isReferredTo = (error: unknown): boolean => (error as { readonly code?: unknown }).code === STILL_REFERRED_TO;
 
 /** The second statement sees what was committed before the first one's locks: a version or a unit that has come to need one of them. */
 async function removeLocked(

@@ -20,6 +20,7 @@ import {
   nameUnknown,
   RegistryError,
   sizeInvalid,
+  tagInvalid,
   unsupported,
   uploadOutOfOrder,
 } from './registry-error.ts';
@@ -315,7 +316,7 @@ async function putManifest(asked: PushRequest, { name, reference }: PathOf<'mani
 function tagsIn({ searchParams }: URL): string[] {
   const tags = [...new Set(searchParams.getAll('tag'))];
   const bad = tags.find((tag) => !isTag(tag));
-  if (bad !== undefined) throw new RegistryError(400, 'TAG_INVALID', 'This is no tag.', { detail: { tag: bad } });
+  if (bad !== undefined) throw tagInvalid(bad);
   if (tags.length > MAX_TAGS) throw new RegistryError(400, 'TAG_INVALID', `At most ${MAX_TAGS} tags can be given at once.`);
   return tags;
 }

@@ -81,9 +81,12 @@ export async function registryRoutes(app: FastifyInstance, services: RegistrySer
 
 const urlOf = (request: FastifyRequest): URL => new URL(request.url, 'http://localhost');
 
+/** The path as it was sent: a URL would have resolved what leads out of it. */
+const pathOf = ({ url }: FastifyRequest): string => url.split('?', 1).join('');
+
 async function answer(registry: ServedRegistry, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   const url = urlOf(request);
-  const path = parseRegistryPath(url.pathname);
+  const path = parseRegistryPath(pathOf(request), request.method);
   const asked = { registry, request, reply, url };
   if (path.kind === 'uploads') return answerUploads(asked, path);
   if (path.kind === 'upload') return answerUpload(asked, path);

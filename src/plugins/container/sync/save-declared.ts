@@ -3,9 +3,18 @@ import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
 import type { Digest } from '../../../lib/digest.ts';
+import type { Platform } from '../oci/manifest.ts';
 import { BLOBS, MANIFESTS, SIGNATURES, TAGS } from './content-tables.ts';
 import type { DeclaredBlob, DeclaredContent, DeclaredManifest, DeclaredSignature, DeclaredTag } from './declared-content.ts';
-import { manifestRow } from './manifest-row.ts';
+import { manifestRow, storable } from './manifest-row.ts';
+
+const storablePlatform = (platform: Platform): object =>
+  Object.fromEntries(
+    Object.entries(platform as Readonly<Record<string, string | readonly string[] | null>>).map(([name, value]) => [
+      name,
+      value === null ? null : typeof value === 'string' ? storable(value) : value.map(storable),
+    ]),
+  );
 
 const isStored = (blob: DeclaredBlob): boolean => blob.file !== undefined || blob.artifact_id !== undefined;
 
@@ -135,7 +144,7 @@ export class ContentSaver {
       manifest.children.map((child) => ({
         list_id: this.manifestId(manifest.digest),
         manifest_id: this.manifestId(child.digest),
-        ...child.platform,
+        ...storablePlatform(child.platform),
       })),
     );
     if (items.length === 0) return;
