@@ -10,9 +10,9 @@ const isUniqueViolation = (error: unknown): error is { code: string; constraint:
   (error as { code?: string }).code === UNIQUE_VIOLATION &&
   typeof (error as { constraint?: unknown }).constraint === 'string';
 
-/** PostgreSQL's error for a row that refers to one that is not there, or that another one refers to. */
+/** Whether PostgreSQL refused a row that refers to one which is not there, or a delete of one that another refers to. */
 export const isForeignKeyViolation = (error: unknown): boolean =>
-  error instanceof Error && (error as { readonly code?: unknown }).code === FOREIGN_KEY_VIOLATION;
+  error instanceof Error && (error as { code?: string }).code === FOREIGN_KEY_VIOLATION;
 
 /** Runs a write; a value that another row took in the meantime becomes the same ValidationError that the check before it gives. */
 export async function uniqueViolation<T>(resource: Pick<Resource, 'fields'>, write: () => Promise<T>): Promise<T> {

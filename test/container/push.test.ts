@@ -200,6 +200,19 @@ describe('a push that comes to nothing', () => {
   });
 });
 
+it('a first push goes on beside one to the same name that is given up', async () => {
+  for (let round = 0; round < 20; round += 1) {
+    const name = `beside/app${round}`;
+    const bytes = randomBytes(500);
+    const canceled = async () => (await user.ask('DELETE', name, await user.begin(name))).status;
+    const begun = async () => (await user.ask('POST', name, 'blobs/uploads/')).status;
+    const pushed = async () => (await user.ask('POST', name, `blobs/uploads/?digest=${digestOf(bytes)}`, { body: bytes })).status;
+    const results = await Promise.all([canceled(), begun(), pushed(), canceled(), begun(), pushed()]);
+    assert.deepEqual(results, [204, 202, 201, 204, 202, 201]);
+    await assertBlob(name, bytes);
+  }
+});
+
 describe('a blob of another repository', () => {
   it('is mounted without being sent again', async () => {
     const bytes = randomBytes(1000);

@@ -140,6 +140,10 @@ describe('the list of referrers', () => {
     }
   });
 
+  it('is empty where there is no repository', async () => {
+    assert.deepEqual((await list('refs/nothing', UNKNOWN)).manifests, []);
+  });
+
   it('has what is in the version that is served, what is pending in its repository, and nothing of others', async () => {
     const image = simpleImage('shared');
     const [here, elsewhere, pending, pendingElsewhere] = ['here', 'elsewhere', 'pending', 'pending elsewhere'].map((text) =>

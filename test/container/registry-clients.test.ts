@@ -1,17 +1,14 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, it } from 'node:test';
-import { promisify } from 'node:util';
 import { imageOf, multiPlatformOf } from '../../src/demo/image.ts';
 import { largeLayer, layerOf } from '../../src/demo/layer.ts';
 import { missing } from '../support/missing.ts';
+import { type RegistryClient, registryClient } from '../support/registry-client.ts';
 import { ADMIN, type RegistryWorld, startRegistryWorld } from './registry-world.ts';
 
-const run = promisify(execFile);
 const PLATFORMS = ['linux/amd64', 'linux/arm64'];
 const OLD = imageOf({ layers: [layerOf({ 'etc/motd': 'old' })] });
 const NEW = multiPlatformOf(PLATFORMS, ({ architecture }) => ({
@@ -19,11 +16,10 @@ const NEW = multiPlatformOf(PLATFORMS, ({ architecture }) => ({
 }));
 
 let world: RegistryWorld;
-let folder: string;
+const clients: RegistryClient[] = [];
 let host: string;
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'deckle-clients-'));
   world = await startRegistryWorld();
   host = world.server.host;
   const repository = await world.repository('app');
@@ -35,16 +31,14 @@ before(async () => {
 });
 after(async () => {
   await world?.stop();
-  await rm(folder, { recursive: true, force: true });
+  for (const client of clients) await client.remove();
 });
 
-/** A client's home of its own, so that nothing of the machine's is read or written. */
-async function home(name: string): Promise<NodeJS.ProcessEnv> {
-  const path = join(folder, name);
-  await mkdir(join(path, '.docker'), { recursive: true });
-  const { PATH } = process.env;
-  const auth = join(path, 'auth.json');
-  return { PATH, HOME: path, DOCKER_CONFIG: join(path, '.docker'), REGISTRY_AUTH_FILE: auth, XDG_RUNTIME_DIR: path };
+/** A client that goes with the world. */
+async function newClient(): Promise<RegistryClient> {
+  const client = await registryClient();
+  clients.push(client);
+  return client;
 }
 
 const sha256 = async (path: string): Promise<string> =>
@@ -60,13 +54,9 @@ async function checkedBlobs(path: string): Promise<number> {
 }
 
 it('skopeo copies by tag and by digest, all platforms, and inspects', { skip: missing('skopeo') }, async () => {
-  const env = await home('skopeo');
+  const { run, folder } = await newClient();
   const copy = (from: string, to: string, ...options: string[]) =>
-    run(
-      'skopeo',
-      ['--insecure-policy', 'copy', '--src-tls-verify=false', ...options, `docker://${host}/${from}`, `dir:${join(folder, to)}`],
-      { env },
-    );
+    run('skopeo', ['--insecure-policy', 'copy', '--src-tls-verify=false', ...options, `docker://${host}/${from}`, `dir:${to}`]);
   await copy('demo/app:latest', 'all', '--all');
   // Two manifests of the index have a configuration and two layers each.
   assert.equal(await checkedBlobs(join(folder, 'all')), 6);
@@ -74,36 +64,36 @@ it('skopeo copies by tag and by digest, all platforms, and inspects', { skip: mi
   await copy(`demo/app@${NEW.digest}`, 'digest', '--all');
   await copy('demo/old:latest', 'old');
   assert.deepEqual(await readFile(join(folder, 'old', 'manifest.json')), OLD.bytes);
-  const { stdout } = await run('skopeo', ['inspect', '--tls-verify=false', `docker://${host}/demo/old:latest`], { env });
+  const { stdout } = await run('skopeo', ['inspect', '--tls-verify=false', `docker://${host}/demo/old:latest`]);
   assert.equal((JSON.parse(stdout) as { Digest: string }).Digest, OLD.digest);
-  const tags = await run('skopeo', ['list-tags', '--tls-verify=false', `docker://${host}/demo/app`], { env });
+  const tags = await run('skopeo', ['list-tags', '--tls-verify=false', `docker://${host}/demo/app`]);
   assert.deepEqual((JSON.parse(tags.stdout) as { Tags: string[] }).Tags, ['latest']);
 });
 
 it('skopeo pulls what is private only after a login', { skip: missing('skopeo') }, async () => {
-  const env = await home('skopeo-private');
-  const inspect = () => run('skopeo', ['inspect', '--raw', '--tls-verify=false', `docker://${host}/demo/closed:latest`], { env });
+  const { run } = await newClient();
+  const inspect = () => run('skopeo', ['inspect', '--raw', '--tls-verify=false', `docker://${host}/demo/closed:latest`]);
   await assert.rejects(inspect());
-  await assert.rejects(run('skopeo', ['login', '--tls-verify=false', '-u', ADMIN.username, '-p', 'wrong', host], { env }));
-  await run('skopeo', ['login', '--tls-verify=false', '-u', ADMIN.username, '-p', ADMIN.password, host], { env });
+  await assert.rejects(run('skopeo', ['login', '--tls-verify=false', '-u', ADMIN.username, '-p', 'wrong', host]));
+  await run('skopeo', ['login', '--tls-verify=false', '-u', ADMIN.username, '-p', ADMIN.password, host]);
   assert.equal((await inspect()).stdout, NEW.bytes.toString('utf8'));
 });
 
 it('podman logs in and pulls', { skip: missing('podman') }, async () => {
-  const env = await home('podman');
+  const { run, folder } = await newClient();
   const store = ['--root', join(folder, 'root'), '--runroot', join(folder, 'runroot'), '--storage-driver', 'vfs'];
   const login = ['login', '--tls-verify=false', '-u', ADMIN.username, '-p', ADMIN.password, host];
-  assert.match((await run('podman', [...store, ...login], { env })).stdout, /Login Succeeded/);
+  assert.match((await run('podman', [...store, ...login])).stdout, /Login Succeeded/);
   for (const image of ['demo/closed:latest', `demo/app@${NEW.digest}`, 'demo/old:latest']) {
-    await run('podman', [...store, 'pull', '--tls-verify=false', '--platform', 'linux/amd64', `${host}/${image}`], { env });
+    await run('podman', [...store, 'pull', '--tls-verify=false', '--platform', 'linux/amd64', `${host}/${image}`]);
   }
-  const { stdout } = await run('podman', [...store, 'images', '--digests', '--format', '{{.Digest}}'], { env });
+  const { stdout } = await run('podman', [...store, 'images', '--digests', '--format', '{{.Digest}}']);
   assert.ok(stdout.includes(OLD.digest));
 });
 
 it('crane reads digest, manifest, tags, catalog and image', { skip: missing('crane') }, async () => {
-  const env = await home('crane');
-  const crane = async (...words: string[]) => (await run('crane', [...words, '--insecure'], { env, maxBuffer: 1 << 24 })).stdout;
+  const { run, folder } = await newClient();
+  const crane = async (...words: string[]) => (await run('crane', [...words, '--insecure'])).stdout;
   assert.equal((await crane('digest', `${host}/demo/app:latest`)).trim(), NEW.digest);
   assert.equal(await crane('manifest', `${host}/demo/old:latest`), OLD.bytes.toString('utf8'));
   assert.equal((await crane('ls', `${host}/demo/app`)).trim(), 'latest');
@@ -116,8 +106,8 @@ it('crane reads digest, manifest, tags, catalog and image', { skip: missing('cra
 });
 
 it('regctl reads manifest, tags, referrers and image', { skip: missing('regctl') }, async () => {
-  const env = await home('regctl');
-  const regctl = async (...words: string[]) => (await run('regctl', words, { env, maxBuffer: 1 << 24 })).stdout;
+  const { run, folder } = await newClient();
+  const regctl = async (...words: string[]) => (await run('regctl', words)).stdout;
   await regctl('registry', 'set', host, '--tls', 'disabled');
   assert.equal((await regctl('image', 'digest', `${host}/demo/app:latest`)).trim(), NEW.digest);
   assert.equal((await regctl('tag', 'ls', `${host}/demo/app`)).trim(), 'latest');

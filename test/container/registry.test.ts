@@ -125,6 +125,15 @@ describe('challenge and token', () => {
     assert.equal((await get('/token/?service=other.example')).status, 400);
   });
 
+  it('takes an empty name with an empty password for nobody, as clients without credentials send them', async () => {
+    const headers = { authorization: basicHeader({ username: '', password: '' }) };
+    const response = await get(`/token/?service=${world.server.host}&scope=repository:ns/app:pull,push`, { headers });
+    assert.equal(response.status, 200);
+    const claims = claimsOf(((await response.json()) as { token: string }).token);
+    assert.equal(claims.sub, '');
+    assert.deepEqual(claims.access, [{ type: 'repository', name: 'ns/app', actions: ['pull'] }]);
+  });
+
   it('gives tokens by OAuth2 for a password and for a refresh token, which is no access token', async () => {
     const post = (form: Record<string, string>) =>
       get('/token/', { method: 'POST', body: new URLSearchParams({ service: world.server.host, client_id: 'test', ...form }) });

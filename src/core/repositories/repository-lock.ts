@@ -33,12 +33,6 @@ export async function lockRepository(tx: Queryable, id: string): Promise<LockedR
   return { ...repository, present: latest ? latest.present : {} };
 }
 
-/** Keeps the repository until the transaction ends, beside others who do; whoever waits for its lock waits. Throws MissingRepositoryError. */
-export async function holdRepository(tx: Queryable, id: string): Promise<void> {
-  const [repository] = await tx.query(sql`select id from repository where id = ${id}::uuid for key share`);
-  if (!repository) throw new MissingRepositoryError(id);
-}
-
 /** Tells listening processes, once the transaction is committed, that the repository's latest version is another one. */
 export async function notifyRepository(tx: Queryable, id: string): Promise<void> {
   await tx.query(sql`select pg_notify(${REPOSITORY_CHANNEL}, ${id})`);

@@ -1,4 +1,4 @@
-import { findArtifacts, holdRepository, saveNewArtifact, seeContent, storedFile } from '../../../core/plugin-api.ts';
+import { findArtifacts, saveNewArtifact, seeContent, storedFile } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
@@ -9,7 +9,17 @@ import { MissingFileError } from '../../../storage/storage.ts';
 import { digestMismatch, uploadUnknown } from '../registry/registry-error.ts';
 import { ContentSaver } from '../sync/save-declared.ts';
 import { ReceivedBlob } from './received-blob.ts';
-import { endUpload, following, removeParts, takeUpload, type Upload, type UploadPart, type UploadServices } from './upload.ts';
+import {
+  endUpload,
+  following,
+  type IncomingBytes,
+  removeParts,
+  requireRoom,
+  takeUpload,
+  type Upload,
+  type UploadPart,
+  type UploadServices,
+} from './upload.ts';
 
 export type PushServices = UploadServices & Pick<Services, 'domain'>;
 
@@ -20,44 +30,18 @@ interface WholeBlob {
   store(key: string): Promise<void>;
 }
 
-/** What is to become a blob of a repository: of this digest, in whichever way it comes. */
-export interface BlobPush {
-  readonly repository_id: string;
+/** What an upload is ended with: the last bytes of the blob, or all. */
+export interface BlobPush extends IncomingBytes {
   readonly digest: Digest;
-  /** Of the request. */
-  readonly bytes: AsyncIterable<Uint8Array>;
-  /** Bytes that a blob may have. */
-  readonly most: number;
 }
 
 const checksumsWanted = ({ config }: Pick<Services, 'config'>, digest: Digest): ReadonlySet<ChecksumName> =>
   new Set([...config.PULP_ALLOWED_CONTENT_CHECKSUMS, algorithmOf(digest)]);
 
-/**
- * Takes in a blob that comes in one request. `inRepository` is given the work that the repository is needed for, once the bytes are proven, and
- * may do it again where it throws MissingRepositoryError. Throws RegistryError: 400 where the bytes are not what the digest says, 413.
- */
-export async function pushBlob(
-  services: PushServices,
-  push: Omit<BlobPush, 'repository_id'>,
-  inRepository: (work: (repositoryId: string) => Promise<void>) => Promise<void>,
-): Promise<void> {
-  const { digest, bytes, most } = push;
-  const received = await ReceivedBlob.receive(bytes, { wanted: checksumsWanted(services, digest), most }, services.storage);
-  try {
-    checkDigest(digest, received);
-    await inRepository((repository_id) => keepBlob(services, { ...push, repository_id }, received));
-  } finally {
-    await received.drop();
-  }
-}
-
-/**
- * Ends an upload, with the last of its bytes. What is wrong with it ends it too: throws RegistryError (400, 404, 413, 416),
- * MissingRepositoryError.
- */
+/** Ends an upload, with the last of its bytes. What is wrong with it ends it too: throws RegistryError (400, 404, 413, 416). */
 export async function finishUpload(services: PushServices, push: BlobPush, upload: Upload): Promise<void> {
   try {
+    await requireRoom(services, upload, push);
     const [part, ...others] = upload.parts;
     const rest = push.bytes[Symbol.asyncIterator]();
     const first = await rest.next();
@@ -70,7 +54,7 @@ export async function finishUpload(services: PushServices, push: BlobPush, uploa
     await endUpload(services, upload).catch((cause: unknown) => {
       services.log.debug({ err: cause, upload: upload.id }, 'an upload that failed could not be ended');
     });
-    // Files go with other folders of the storage, as in a restore.
+    // Its files went with the storage's other folders, as in a restore.
     throw error instanceof MissingFileError ? uploadUnknown(upload.id) : error;
   }
   await removeParts(services, upload.parts);
@@ -105,27 +89,17 @@ async function assemble(
   }
 }
 
-/** Throws RegistryError (400) for bytes of another digest. */
-function checkDigest(digest: Digest, { checksums }: Pick<WholeBlob, 'checksums'>): void {
-  const actual = checksums[algorithmOf(digest)];
+/** In one step, the blob is the repository's, and the upload is gone. Throws RegistryError (400) for other bytes. */
+async function keepBlob(services: PushServices, push: BlobPush, blob: WholeBlob, upload: Upload): Promise<void> {
+  const { digest } = push;
+  const actual = blob.checksums[algorithmOf(digest)];
   if (actual !== hexOf(digest)) throw digestMismatch(digest, `${algorithmOf(digest)}:${actual}`);
-}
-
-/**
- * In one step, the blob is the repository's, and the upload, if it came by one, is gone. Throws RegistryError (400) for other bytes;
- * MissingRepositoryError, with nothing stored.
- */
-async function keepBlob(services: PushServices, push: BlobPush, blob: WholeBlob, upload?: Upload): Promise<void> {
-  const { digest, repository_id } = push;
-  checkDigest(digest, blob);
   await services.db.transaction(async (tx) => {
-    // Before the upload's row: who deletes a repository takes them in this order.
-    await holdRepository(tx, repository_id);
-    if (upload) await takeUpload(tx, upload);
+    await takeUpload(tx, upload);
     const artifact_id = await keepArtifact(tx, services, blob);
     const saver = new ContentSaver(services, services.domain.id);
     await saver.saveIn(tx, [{ kind: 'blob', digest, size: blob.size, file: undefined, artifact_id }]);
-    await addPending(tx, repository_id, saver.blobId(digest));
+    await addPending(tx, upload.repository_id, saver.blobId(digest));
   });
 }
 
@@ -152,10 +126,9 @@ export async function addPending(tx: Queryable, repositoryId: string, contentId:
     on conflict (repository_id, content_id) do update set pulp_created = now()`);
 }
 
-/** Makes a blob that another repository has this one's, too. Answers false, with nothing done, where it has just gone. Throws MissingRepositoryError. */
+/** Makes a blob that another repository has this one's, too. Answers false, with nothing done, where it has just gone. */
 export function mountBlob({ db }: Pick<Services, 'db'>, contentId: string, repositoryId: string): Promise<boolean> {
   return db.transaction(async (tx) => {
-    await holdRepository(tx, repositoryId);
     const seen = await seeContent(tx, [contentId]);
     if (seen.length > 0) await addPending(tx, repositoryId, contentId);
     return seen.length > 0;

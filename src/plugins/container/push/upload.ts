@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { holdRepository } from '../../../core/plugin-api.ts';
+import { requireSpace } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
 import { pushedPartKey } from '../../../storage/layout.ts';
-import { tooManyUploads, uploadOutOfOrder, uploadUnknown } from '../registry/registry-error.ts';
+import { blobTooLarge, tooManyUploads, uploadOutOfOrder, uploadUnknown } from '../registry/registry-error.ts';
 import { ReceivedBlob } from './received-blob.ts';
 
 /*
@@ -39,21 +39,37 @@ export interface UploadOwner {
   readonly user_id: number;
 }
 
+/** Bytes that come for an upload. */
+export interface IncomingBytes {
+  readonly bytes: AsyncIterable<Uint8Array>;
+  /** How many they are, as far as the client says. */
+  readonly length: number;
+  /** Bytes that a blob may have. */
+  readonly most: number;
+}
+
+/** Throws where what is to come is too much, before it comes: RegistryError (413), StorageFullError. */
+export async function requireRoom(
+  services: UploadServices,
+  { received }: Upload,
+  { length, most }: Pick<IncomingBytes, 'length' | 'most'>,
+): Promise<void> {
+  if (received + length > most) throw blobTooLarge(most);
+  await requireSpace(services, length);
+}
+
 /** Uploads that nothing was added to for so long are not counted against the limit of their user. */
 const ACTIVE_MINUTES = 60;
 
-/** Begins an upload; answers its id. Throws RegistryError (429) for a user who has too many that go on; MissingRepositoryError. */
-export function beginUpload({ db, config }: UploadServices, { repository_id, user_id }: UploadOwner): Promise<string> {
+/** Begins an upload. Throws RegistryError (429) for a user who has too many that go on. */
+export async function beginUpload({ db, config }: UploadServices, { repository_id, user_id }: UploadOwner): Promise<Upload> {
   const id = randomUUID();
-  return db.transaction(async (tx) => {
-    await holdRepository(tx, repository_id);
-    const begun = await tx.execute(sql`
-      insert into container_upload (id, repository_id, user_id) select ${id}::uuid, ${repository_id}::uuid, ${user_id}::int
-      where (select count(*) from container_upload where user_id = ${user_id}::int
-        and pulp_last_updated > now() - make_interval(mins => ${ACTIVE_MINUTES})) < ${config.DECKLE_UPLOADS_PER_USER}::int`);
-    if (begun === 0) throw tooManyUploads(config.DECKLE_UPLOADS_PER_USER);
-    return id;
-  });
+  const begun = await db.execute(sql`
+    insert into container_upload (id, repository_id, user_id) select ${id}::uuid, ${repository_id}::uuid, ${user_id}::int
+    where (select count(*) from container_upload where user_id = ${user_id}::int
+      and pulp_last_updated > now() - make_interval(mins => ${ACTIVE_MINUTES})) < ${config.DECKLE_UPLOADS_PER_USER}::int`);
+  if (begun === 0) throw tooManyUploads(config.DECKLE_UPLOADS_PER_USER);
+  return { id, repository_id, received: 0, body: null, parts: [] };
 }
 
 /** The user's upload to this repository. Throws RegistryError (404) where there is none of this id. */
@@ -69,13 +85,10 @@ export async function findUpload({ db }: Pick<Services, 'db'>, id: string, owner
  * Adds bytes to an upload and answers how many it has then. Throws RegistryError: 413 where they are too many, 416 or 404 where somebody
  * else added to the upload, or ended it, meanwhile. Nothing of the bytes stays then.
  */
-export async function appendToUpload(
-  services: UploadServices,
-  upload: Upload,
-  bytes: AsyncIterable<Uint8Array>,
-  most: number,
-): Promise<number> {
+export async function appendToUpload(services: UploadServices, upload: Upload, incoming: IncomingBytes): Promise<number> {
   const { db, storage } = services;
+  const { bytes, most } = incoming;
+  await requireRoom(services, upload, incoming);
   const begin = upload.parts.length === 0 ? (upload.body ?? Buffer.alloc(0)) : undefined;
   const source = begin ? following([begin], bytes) : bytes;
   const allowed = begin ? most : most - upload.received;
@@ -113,8 +126,11 @@ async function overtaken(db: Queryable, { id }: Upload): Promise<Error> {
 
 /** Takes the upload away, as the first of all who would; its files are the caller's then. Throws RegistryError (404, 416). */
 export async function takeUpload(tx: Queryable, upload: Upload): Promise<void> {
+  // The repository is held first: who deletes one takes the rows in this order.
   const taken = await tx.execute(sql`
-    delete from container_upload where id = ${upload.id}::uuid and received = ${upload.received}::bigint`);
+    with held as materialized (select id from repository where id = ${upload.repository_id}::uuid for key share)
+    delete from container_upload u using held
+    where u.id = ${upload.id}::uuid and u.repository_id = held.id and u.received = ${upload.received}::bigint`);
   if (taken === 0) throw await overtaken(tx, upload);
 }
 

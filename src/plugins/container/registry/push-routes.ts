@@ -1,18 +1,26 @@
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { MissingRepositoryError, requireSpace, servedVersion, writeAudit } from '../../../core/plugin-api.ts';
+import { MissingRepositoryError, servedVersion, writeAudit } from '../../../core/plugin-api.ts';
+import { isForeignKeyViolation } from '../../../kit/conflicts.ts';
 import { type Digest, parseDigest } from '../../../lib/digest.ts';
 import { MAX_MANIFEST_BYTES } from '../oci/manifest.ts';
 import { isRepositoryName, isTag } from '../oci/reference.ts';
-import { finishUpload, mountBlob, pushBlob } from '../push/blob.ts';
+import { type BlobPush, finishUpload, mountBlob } from '../push/blob.ts';
 import { deleteBlob, deleteManifest, deleteTag } from '../push/delete.ts';
 import { pushManifest } from '../push/manifest.ts';
 import { repositoryOfPush } from '../push/repository.ts';
 import { removeUnused } from '../push/sweep.ts';
-import { appendToUpload, beginUpload, endUpload, findUpload, type UploadOwner } from '../push/upload.ts';
+import {
+  appendToUpload,
+  beginUpload,
+  endUpload,
+  findUpload,
+  type IncomingBytes,
+  type Upload,
+  type UploadOwner,
+} from '../push/upload.ts';
 import { checkTakesPushes, type Writable, writable, writableRepository } from './push-access.ts';
 import {
-  blobTooLarge,
   blobUnknown,
   digestInvalid,
   manifestTooLarge,
@@ -40,48 +48,36 @@ export interface PushRequest {
 export type PathOf<Kind extends RegistryPath['kind']> = Extract<RegistryPath, { kind: Kind }>;
 
 const GB = 1024 ** 3;
+/** How often a repository is made that goes before it is used. */
+const REPOSITORY_TRIES = 3;
 
 /** What the request says; 0 where it does not. */
 const lengthOf = ({ request }: PushRequest): number => Number(request.headers['content-length'] ?? 0);
 
 /**
  * The bytes of the request as they come; none where it has no body. Who reads no further leaves the connection as it is, for the answer.
- * Throws RegistryError (400) where they break off, or are not `length` bytes, if that is given.
+ * Throws RegistryError (400) where they break off, or are not as many as `wanted`, if that is given.
  */
-async function* bytesOf({ request: { body } }: PushRequest, length?: number): AsyncGenerator<Buffer, void, undefined> {
+async function* bytesOf({ request: { body } }: PushRequest, wanted?: number): AsyncGenerator<Buffer, void, undefined> {
   let size = 0;
   try {
     for await (const chunk of body instanceof Readable ? body.iterator({ destroyOnReturn: false }) : []) {
       size += (chunk as Buffer).byteLength;
-      if (length !== undefined && size > length) break;
+      if (wanted !== undefined && size > wanted) break;
       yield chunk as Buffer;
     }
   } catch (cause) {
     throw new RegistryError(400, 'SIZE_INVALID', 'The body of the request broke off.', { cause });
   }
-  if (length !== undefined && size !== length) throw sizeInvalid(`The chunk has not the ${length} bytes of its range.`);
+  if (wanted !== undefined && size !== wanted) throw sizeInvalid(`The chunk has not the ${wanted} bytes of its range.`);
 }
 
-/** The most bytes that a blob may have, where there is room for those that the request says. Throws RegistryError (413), StorageFullError. */
-async function roomFor(asked: PushRequest): Promise<number> {
-  const { services } = asked.registry;
-  const most = services.config.DECKLE_MAX_BLOB_GB * GB;
-  const length = lengthOf(asked);
-  if (length > most) throw blobTooLarge(most);
-  await requireSpace(services, length);
-  return most;
-}
-
-/** Does the work on the repository of that name. Throws RegistryError (404) where it has gone meanwhile. */
-async function whileThere<T>({ registry }: PushRequest, name: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof MissingRepositoryError)) throw error;
-    registry.distributions.forget(name);
-    throw nameUnknown(name);
-  }
-}
+/** What comes for an upload with the request: `wanted` bytes, if that is given. */
+const incoming = (asked: PushRequest, wanted?: number): IncomingBytes => ({
+  bytes: bytesOf(asked, wanted),
+  length: lengthOf(asked),
+  most: asked.registry.services.config.DECKLE_MAX_BLOB_GB * GB,
+});
 
 /** Answers POST on the uploads of a repository: a new upload, a whole blob, or one that another repository has. */
 export async function answerUploads(asked: PushRequest, { name }: PathOf<'uploads'>): Promise<FastifyReply> {
@@ -90,40 +86,41 @@ export async function answerUploads(asked: PushRequest, { name }: PathOf<'upload
   const access = await writable(registry, request, name);
   const digest = digestIn(url);
   const mounted = mountIn(url);
-  if (digest) {
-    const push = { digest, bytes: bytesOf(asked), most: await roomFor(asked) };
-    await pushBlob(registry.services, push, (work) => inRepository(asked, name, access, work));
-    return blobCreated(reply, name, digest);
-  }
-  return inRepository(asked, name, access, async (repository_id) => {
-    if (mounted && (await mount(registry, access, { ...mounted, repository_id })))
-      return blobCreated(reply, name, mounted.digest);
-    const id = await beginUpload(registry.services, { repository_id, user_id: access.caller.id });
-    return uploadAnswer(reply.code(202), { name, id, received: 0 }).send();
-  });
+  const isMounted = !digest && mounted && (await mount(asked, access, name, mounted));
+  if (isMounted) return blobCreated(reply, name, mounted.digest);
+  const upload = await inRepository(asked, access, name, (repository_id) =>
+    beginUpload(registry.services, { repository_id, user_id: access.caller.id }),
+  );
+  if (!digest) return uploadAnswer(reply.code(202), { name, id: upload.id, received: 0 }).send();
+  await finish(asked, name, { ...incoming(asked), digest }, upload);
+  return blobCreated(reply, name, digest);
 }
 
 /**
- * Does the work with the repository that is pushed to, made where it is not there; once more where that went at the same moment, as one does
- * to which another client's push came to nothing.
+ * Does the work with the repository that is pushed to, made where it is not there yet; once more where it went meanwhile, as one does that
+ * another push made and came to nothing with. Throws RegistryError.
  */
 async function inRepository<T>(
   asked: PushRequest,
-  name: string,
   access: Writable,
+  name: string,
   work: (repositoryId: string) => Promise<T>,
 ): Promise<T> {
   const { registry, request } = asked;
-  const attempt = async (known: Writable): Promise<T> => {
-    const repository_id = await repositoryOf(registry, known, name);
-    return leavingNothing(asked, { name, repository_id }, () => work(repository_id));
-  };
-  try {
-    return await attempt(access);
-  } catch (error) {
-    if (!(error instanceof MissingRepositoryError)) throw error;
-    registry.distributions.forget(name);
-    return whileThere(asked, name, async () => attempt(await writable(registry, request, name)));
+  for (let tries = REPOSITORY_TRIES, found = access; ; tries -= 1) {
+    const repository_id = await repositoryOf(registry, found, name);
+    try {
+      return await work(repository_id);
+    } catch (error) {
+      if (!isForeignKeyViolation(error)) {
+        await leaveNothing(asked, { name, repository_id });
+        throw error;
+      }
+      registry.distributions.forget(name);
+      if (tries === 1) throw nameUnknown(name);
+      // To make it takes another right than to push to it.
+      found = await writable(registry, request, name);
+    }
   }
 }
 
@@ -132,16 +129,23 @@ interface PushedRepository {
   readonly repository_id: string;
 }
 
-/** Does the work; where it fails, a repository that was made for it, and has nothing else, goes. */
-async function leavingNothing<T>(asked: PushRequest, repository: PushedRepository, work: () => Promise<T>): Promise<T> {
+/** Ends an upload with the bytes of the request; where it fails, a repository that was made for it, and has nothing else, goes. */
+async function finish(asked: PushRequest, name: string, push: BlobPush, upload: Upload): Promise<void> {
+  const { services } = asked.registry;
+  const { repository_id } = upload;
   try {
-    return await work();
+    await finishUpload(services, push, upload);
   } catch (error) {
-    await dropUnused(asked, repository).catch((cause: unknown) => {
-      asked.request.log.warn({ err: cause, ...repository }, 'what a failed push has made could not be removed; the sweeper will');
-    });
+    await leaveNothing(asked, { name, repository_id });
     throw error;
   }
+}
+
+/** After a failure: a repository that was made for what failed, and has nothing else, goes. */
+async function leaveNothing(asked: PushRequest, repository: PushedRepository): Promise<void> {
+  await dropUnused(asked, repository).catch((cause: unknown) => {
+    asked.request.log.warn({ err: cause, ...repository }, 'what a failed push has made could not be removed; the sweeper will');
+  });
 }
 
 async function dropUnused({ registry }: PushRequest, { name, repository_id }: PushedRepository): Promise<void> {
@@ -182,18 +186,17 @@ function mountIn({ searchParams }: URL): Mount | undefined {
  * Whether the blob is the repository's now. One that is not stored here is not mounted, nor one that the caller, with this token, may not
  * pull, or that a further guard protects.
  */
-async function mount(
-  registry: ServedRegistry,
-  { caller, pulls }: Writable,
-  { digest, from, repository_id }: Mount & { readonly repository_id: string },
-): Promise<boolean> {
+async function mount(asked: PushRequest, access: Writable, name: string, { digest, from }: Mount): Promise<boolean> {
+  const { registry } = asked;
   const source = await registry.distributions.find(from);
   const version = source && servedVersion(source);
   // Of what its scope does not name, a token opens no more than is open to nobody.
-  const reader = pulls === undefined || pulls.has(from) ? caller : null;
+  const reader = access.pulls === undefined || access.pulls.has(from) ? access.caller : null;
   if (!version || !isGuardedByPulls(source) || !(await may(registry, reader, 'pull', source))) return false;
   const blob = await registry.blobs.find(version, digest);
-  return blob?.stored !== undefined && mountBlob(registry.services, blob.content_id, repository_id);
+  if (!blob?.stored) return false;
+  const { content_id } = blob;
+  return inRepository(asked, access, name, (repository_id) => mountBlob(registry.services, content_id, repository_id));
 }
 
 const blobCreated = (reply: FastifyReply, name: string, digest: Digest): FastifyReply =>
@@ -219,11 +222,7 @@ const uploadAnswer = (reply: FastifyReply, state: UploadState): FastifyReply =>
   reply.headers({ ...uploadHeaders(state), 'content-length': '0' });
 
 /** Answers requests for an upload: GET and HEAD how far it has come, PATCH adds to it, PUT ends it, DELETE drops it. */
-export function answerUpload(asked: PushRequest, path: PathOf<'upload'>): Promise<FastifyReply> {
-  return whileThere(asked, path.name, () => goOn(asked, path));
-}
-
-async function goOn(asked: PushRequest, { name, id }: PathOf<'upload'>): Promise<FastifyReply> {
+export async function answerUpload(asked: PushRequest, { name, id }: PathOf<'upload'>): Promise<FastifyReply> {
   const { registry, request, reply, url } = asked;
   const { services } = registry;
   const { caller, repository_id } = await writableRepository(registry, request, name);
@@ -235,18 +234,13 @@ async function goOn(asked: PushRequest, { name, id }: PathOf<'upload'>): Promise
     case 'HEAD':
       return reply.code(204).headers(uploadHeaders(state)).send();
     case 'PATCH': {
-      const length = chunkLength(asked, state);
-      const most = await roomFor(asked);
-      const received = await appendToUpload(services, upload, bytesOf(asked, length), most);
+      const received = await appendToUpload(services, upload, incoming(asked, chunkLength(asked, state)));
       return uploadAnswer(reply.code(202), { name, id, received }).send();
     }
     case 'PUT': {
       const digest = digestIn(url);
       if (!digest) throw digestInvalid('');
-      const bytes = bytesOf(asked, chunkLength(asked, state));
-      await leavingNothing(asked, { name, repository_id }, async () =>
-        finishUpload(services, { repository_id, digest, bytes, most: await roomFor(asked) }, upload),
-      );
+      await finish(asked, name, { ...incoming(asked, chunkLength(asked, state)), digest }, upload);
       return blobCreated(reply, name, digest);
     }
     case 'DELETE':
@@ -286,6 +280,17 @@ export async function answerManifest(asked: PushRequest, path: PathOf<'manifest'
   const access = await writableRepository(registry, request, path.name);
   const answer = request.method === 'PUT' ? putManifest : removeManifest;
   return whileThere(asked, path.name, () => answer(asked, path, access));
+}
+
+/** Does the work on the repository of that name. Throws RegistryError (404) where it has gone meanwhile. */
+async function whileThere<T>({ registry }: PushRequest, name: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof MissingRepositoryError)) throw error;
+    registry.distributions.forget(name);
+    throw nameUnknown(name);
+  }
 }
 
 type Access = Awaited<ReturnType<typeof writableRepository>>;

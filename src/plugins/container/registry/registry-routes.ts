@@ -2,6 +2,7 @@ import formbody from '@fastify/formbody';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { fullDiskIn, InvalidCredentialsError, isDatabaseAway, ThrottledError } from '../../../core/plugin-api.ts';
 import { passHeaders } from '../../../kit/routes.ts';
+import { OCI_INDEX } from '../oci/media-types.ts';
 import { answerBlob } from './blob-answer.ts';
 import { listRepositories } from './catalog.ts';
 import { basicChallenge } from './challenge.ts';
@@ -14,9 +15,9 @@ import { sendManifest } from './manifest.ts';
 import { cutPage, parsePage } from './page.ts';
 import { answerBlobRemoval, answerManifest, answerUpload, answerUploads } from './push-routes.ts';
 import { listReferrers, parseReferrersQuery } from './referrers.ts';
-import { errorBody, manifestUnknown, RegistryError, unsupported } from './registry-error.ts';
+import { errorBody, manifestUnknown, nameUnknown, RegistryError, unsupported } from './registry-error.ts';
 import { parseRegistryPath, parseSignaturesPath, type RegistryPath } from './registry-path.ts';
-import { checkBase, checkCatalog, readable } from './request-access.ts';
+import { checkBase, checkCatalog, findReadable, readable } from './request-access.ts';
 import { openServedRegistry, type RegistryServices, type ServedRegistry } from './served-registry.ts';
 import { listSignatures } from './signatures.ts';
 import { listTags } from './tags.ts';
@@ -111,6 +112,8 @@ async function answer(registry: ServedRegistry, request: FastifyRequest, reply: 
   }
 }
 
+const NO_REFERRERS = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [] };
+
 type RepositoryPath = Exclude<RegistryPath, { kind: 'base' | 'catalog' | 'uploads' | 'upload' }>;
 
 async function answerRepository(
@@ -118,7 +121,11 @@ async function answerRepository(
   { request, reply, url }: { readonly request: FastifyRequest; readonly reply: FastifyReply; readonly url: URL },
   path: RepositoryPath,
 ): Promise<unknown> {
-  const { version } = await readable(registry, request, path.name);
+  const found = await findReadable(registry, request, path.name);
+  // Never 404 (OCI distribution-spec, "Listing Referrers"): where nothing is served, nothing refers.
+  if (!found && path.kind === 'referrers') return sendJson(reply, NO_REFERRERS, OCI_INDEX);
+  if (!found) throw nameUnknown(path.name);
+  const { version } = found;
   const { db } = registry.services;
   switch (path.kind) {
     case 'tags': {

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { type GuardedRequest, guardedRequest, servedVersion } from '../../../core/plugin-api.ts';
-import type { Caller } from '../../../kit/api.ts';
+import type { Caller, Login } from '../../../kit/api.ts';
 import type { ServedVersion } from '../../../kit/served-file.ts';
 import { containerDistribution } from '../resources/distribution.ts';
 import { basicChallenge, bearerChallenge, CATALOG_SCOPE, pullScope } from './challenge.ts';
@@ -40,11 +40,11 @@ export async function bearer({ tokens }: ServedRegistry, request: FastifyRequest
   return token;
 }
 
-/** Empty name, empty password: how some clients (skopeo) answer a Basic challenge when they have no credentials. */
+/** Empty name, empty password: how some clients (skopeo, the conformance suite) ask when they have no credentials. */
 const NOBODY = /^basic +Og==$/i;
 
-/** The request's user where Basic authentication is in force; null for nobody. */
-export async function userOf({ authenticator }: ServedRegistry, request: FastifyRequest): Promise<Caller | null> {
+/** The user whom Basic credentials name; null for nobody. Throws InvalidCredentialsError. */
+export async function userOf({ authenticator }: ServedRegistry, request: FastifyRequest): Promise<Login | null> {
   const header = request.headers.authorization;
   return header === undefined || NOBODY.test(header) ? null : authenticator.basic(header, request);
 }
@@ -75,13 +75,23 @@ export async function checkCatalog(registry: ServedRegistry, request: FastifyReq
 
 /** What the name stands for, if the request may pull it. Throws a RegistryError: 401, 403, or 404 where nothing is served. */
 export async function readable(registry: ServedRegistry, request: FastifyRequest, name: string): Promise<ReadableRepository> {
+  const found = await findReadable(registry, request, name);
+  if (!found) throw nameUnknown(name);
+  return found;
+}
+
+/** As `readable`; undefined where nothing is served. */
+export async function findReadable(
+  registry: ServedRegistry,
+  request: FastifyRequest,
+  name: string,
+): Promise<ReadableRepository | undefined> {
   const { distribution, caller } = registry.services.config.PULP_TOKEN_AUTH_DISABLED
     ? await pulledByUser(registry, request, name)
     : await pulledByToken(registry, request, name);
   if (distribution) await checkGuard(registry, request, distribution, caller);
   const version = distribution && servedVersion(distribution);
-  if (!version) throw nameUnknown(name);
-  return { distribution, version };
+  return version && { distribution, version };
 }
 
 /** A distribution that may be pulled from as far as roles go, and who asks. */

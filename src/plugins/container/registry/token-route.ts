@@ -5,7 +5,7 @@ import { MalformedRequestError } from '../../../kit/errors.ts';
 import { isRepositoryName } from '../oci/reference.ts';
 import { sendJson } from './json-answer.ts';
 import { mayPush } from './push-access.ts';
-import { may } from './request-access.ts';
+import { may, userOf } from './request-access.ts';
 import type { ServedDistribution } from './served-distribution.ts';
 import type { ServedRegistry } from './served-registry.ts';
 import type { Access, IssuedToken } from './token.ts';
@@ -86,7 +86,7 @@ const refreshFor = (registry: ServedRegistry, user: Login): Promise<string> =>
 async function getToken(registry: ServedRegistry, request: FastifyRequest, query: URLSearchParams): Promise<unknown> {
   const header = request.headers.authorization;
   const basic = header !== undefined && /^basic\b/i.test(header);
-  const caller = basic ? await registry.authenticator.basic(header, request) : null;
+  const caller = basic ? await userOf(registry, request) : null;
   checkService(registry, query.get('service'));
   const { issued } = await issue(registry, caller, query.getAll('scope'), request);
   const offline = caller && query.get('offline_token') === 'true';
@@ -94,7 +94,7 @@ async function getToken(registry: ServedRegistry, request: FastifyRequest, query
 }
 
 /** The user that a form proves. Throws InvalidCredentialsError. */
-async function userOf({ authenticator, tokens }: ServedRegistry, form: OauthForm, source: RequestSource): Promise<Login> {
+async function userOfForm({ authenticator, tokens }: ServedRegistry, form: OauthForm, source: RequestSource): Promise<Login> {
   if (form.grant_type === 'password') return authenticator.password(form.username, form.password, source);
   const refresh = await tokens.verifyRefresh(form.refresh_token);
   const user = refresh && (await authenticator.again(refresh.subject, refresh.credential));
@@ -113,7 +113,7 @@ async function postToken(registry: ServedRegistry, request: FastifyRequest, repl
       error_description: form.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '),
     };
   }
-  const user = await userOf(registry, form.data, request);
+  const user = await userOfForm(registry, form.data, request);
   checkService(registry, form.data.service);
   const { access, issued } = await issue(registry, user, form.data.scope === undefined ? [] : [form.data.scope], request);
   const offline = form.data.grant_type === 'refresh_token' || form.data.access_type === 'offline';
