@@ -63,9 +63,6 @@ describe('a name', () => {
   ]) {
     it(`like ${name.slice(0, 30)} is none, and nothing comes of it`, async () => {
       const before = await repositories();
-      const encoded = encodeURI(decodeURI(name.replaceAll('%', '%25')))
-        .replaceAll('%25', '%')
-        .replaceAll('%5C', '\\');
       for (const [method, path] of [
         ['POST', `/v2/${name}/blobs/uploads/`],
         ['POST', `/v2/${name}/blobs/uploads/?digest=${digestOf(Buffer.alloc(0))}`],
