@@ -74,6 +74,7 @@ export interface Serves {
 export async function startRegistryServer(
   base: Omit<RegistryServices, 'config'>,
   env: Record<string, string>,
+  prepare: (app: FastifyInstance) => void = () => undefined,
 ): Promise<RegistryServer> {
   const port = await freePort();
   const host = `127.0.0.1:${port}`;
@@ -90,13 +91,17 @@ export async function startRegistryServer(
       }),
   });
   registerErrorHandler(app);
+  prepare(app);
   await app.register(async (scope) => registryRoutes(scope, services));
   await app.listen({ host: '127.0.0.1', port });
   return { origin: `http://${host}`, host, services, fast: () => passed, stop: () => app.close() };
 }
 
-/** Starts a database, a storage and one server; `env` goes to the configuration. */
-export async function startRegistryWorld(env: Record<string, string> = {}): Promise<RegistryWorld> {
+/** Starts a database, a storage and one server; `env` goes to the configuration; `prepare` is done to the server's application first. */
+export async function startRegistryWorld(
+  env: Record<string, string> = {},
+  prepare?: (app: FastifyInstance) => void,
+): Promise<RegistryWorld> {
   const { log, faults } = faultLog(process.env.TEST_LOG);
   const database = await createDatabase();
   const folder = await mkdtemp(join(tmpdir(), 'deckle-registry-'));
@@ -114,7 +119,7 @@ export async function startRegistryWorld(env: Record<string, string> = {}): Prom
   const secrets = secretBox([Buffer.alloc(32, 7)]);
   const base = { db, storage, log, domain, catalog, access, clock: () => new Date(), secrets };
   const settings = { DATA_DIR: folder, DECKLE_ALLOWED_REMOTE_NETWORKS: '127.0.0.0/8', ...env };
-  const servers = [await startRegistryServer(base, settings)];
+  const servers = [await startRegistryServer(base, settings, prepare)];
   const [server] = servers as [RegistryServer];
   const rows = new ContentRows(server.services);
   return {
