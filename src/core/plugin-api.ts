@@ -45,6 +45,7 @@ export {
 export { answerFile, UnsettledFileError } from './files/answer-file.ts';
 export { matchesEtag } from './files/file-plan.ts';
 export { type Http, StoredFiles } from './files/stored-files.ts';
+export { fullDiskIn } from './full-disk.ts';
 export { defineRemote } from './remotes/define-remote.ts';
 export { type LoadedRemote, loadRemote, MissingRemoteError } from './remotes/load-remote.ts';
 export { REMOTE_SECRETS } from './remotes/remote-fields.ts';

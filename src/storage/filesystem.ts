@@ -113,7 +113,10 @@ class FilesystemStorage implements Storage {
   }
 
   async move(key: string, to: string): Promise<void> {
-    await this.#writer.place([{ target: this.localPath(to), temporary: this.localPath(key) }]);
+    const placed = this.#writer.place([{ target: this.localPath(to), temporary: this.localPath(key) }]);
+    await placed.catch((error: unknown) => {
+      throw codeOf(error) === 'ENOENT' ? new MissingFileError(key) : error;
+    });
   }
 
   async delete(key: string): Promise<void> {

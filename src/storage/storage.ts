@@ -44,7 +44,7 @@ export interface Storage {
     key: string,
     options: { filename: string; contentType: string; expiresInSeconds: number },
   ): Promise<string | undefined>;
-  /** Gives a file another key, durably, where a file that is there already is kept, being the same bytes. Absent is an error. */
+  /** Gives a file another key, durably, where a file that is there already is kept, being the same bytes. Throws MissingFileError where neither is there. */
   move(key: string, to: string): Promise<void>;
   /** Removes the key; absent is fine. */
   delete(key: string): Promise<void>;

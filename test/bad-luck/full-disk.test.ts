@@ -1,43 +1,18 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, statfsSync } from 'node:fs';
-import { rmdir } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { imageOf } from '../../src/demo/image.ts';
 import { largeLayer, layerOf } from '../../src/demo/layer.ts';
 import { eventually } from '../queue/eventually.ts';
 import { type Mirror, startMirror } from './mirror.ts';
+import { CANNOT_MOUNT, makeRoom, mountDisk, unmount } from './small-disk.ts';
 
 const MiB = 2 ** 20;
 const ROOM = 16 * MiB;
 
-/** Mounts a file system of its own in a new folder; undefined where this user may not. */
-function mountDisk(): string | undefined {
-  const folder = mkdtempSync(join(tmpdir(), 'deckle-small-disk-'));
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${ROOM}`, 'tmpfs', folder], { stdio: 'ignore' });
-    return folder;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Leaves so many bytes free. */
-function makeRoom(disk: string, bytes: number): void {
-  const { bsize, blocks, bfree } = statfsSync(disk);
-  execFileSync('mount', ['-o', `remount,size=${(blocks - bfree) * bsize + bytes}`, disk]);
-}
-
-const disks = [mountDisk(), mountDisk()] as const;
-const skip = disks.includes(undefined) && 'this user cannot mount a tmpfs';
+const disks = [mountDisk(ROOM), mountDisk(ROOM)] as const;
+const skip = disks.includes(undefined) && CANNOT_MOUNT;
 const earlier = imageOf({ layers: [layerOf({ 'etc/own': 'earlier' }), largeLayer('earlier', MiB)] });
-
-async function unmount(disk: string): Promise<void> {
-  execFileSync('umount', [disk]);
-  await rmdir(disk);
-}
 
 describe('where the disk of the storage is full', { skip }, () => {
   const disk = disks[0] as string;

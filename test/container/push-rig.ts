@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import { sql } from '../../src/db/sql.ts';
 import type { ImageContent } from '../../src/demo/image.ts';
 import type { BlobContent } from '../../src/demo/layer.ts';
@@ -15,6 +17,9 @@ export interface Credentials {
 
 type Body = NonNullable<RequestInit['body']>;
 
+/** Where a registry answers, and its name. */
+export type RegistryAddress = Pick<RegistryServer, 'origin' | 'host'>;
+
 export interface Asking {
   readonly body?: Body;
   readonly headers?: Readonly<Record<string, string>>;
@@ -29,12 +34,12 @@ export function bytesOf(blob: BlobContent): Buffer {
 
 /** A client of the Registry API that says what it wants, byte by byte, with the token that it takes. */
 export class RegistryUser {
-  readonly #server: Pick<RegistryServer, 'origin' | 'host'>;
+  readonly #server: RegistryAddress;
   readonly #user: Credentials | null;
   readonly #tokens = new Map<string, string>();
 
   /** null: nobody. */
-  constructor(server: Pick<RegistryServer, 'origin' | 'host'>, user: Credentials | null = ADMIN) {
+  constructor(server: RegistryAddress, user: Credentials | null = ADMIN) {
     this.#server = server;
     this.#user = user;
   }
@@ -61,6 +66,27 @@ export class RegistryUser {
       headers: { authorization: `Bearer ${token}`, ...asking.headers },
       ...(asking.body === undefined ? {} : { body: asking.body, duplex: 'half' }),
     } as RequestInit);
+  }
+
+  /** A request of which the head alone is sent. */
+  async announce(
+    method: string,
+    name: string,
+    path: string,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<{ status: number | undefined; code: string }> {
+    const authorization = `Bearer ${await this.token(`repository:${name}:pull,push,delete`)}`;
+    const outgoing = request(`${this.#server.origin}${path}`, {
+      method,
+      headers: { authorization, ...headers },
+      timeout: 10_000,
+    });
+    outgoing.once('timeout', () => outgoing.destroy(new Error('no answer')));
+    outgoing.flushHeaders();
+    const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+    const text = Buffer.concat(await response.toArray()).toString();
+    outgoing.destroy();
+    return { status: response.statusCode, code: (JSON.parse(text) as ErrorBody).errors[0]?.code ?? '' };
   }
 
   /** Begins an upload; answers its path. */
@@ -91,15 +117,28 @@ export class RegistryUser {
   }
 }
 
+interface ErrorBody {
+  readonly errors: readonly { readonly code: string }[];
+}
+
 /** Code of the only error of an answer of the Registry API. */
 export async function codeOf(response: Response): Promise<string> {
-  const body = (await response.json()) as { errors: { code: string }[] };
+  const body = (await response.json()) as ErrorBody;
   assert.equal(body.errors.length, 1);
   return body.errors[0]?.code as string;
 }
 
+/** The answer is this error, and no other. */
+export async function assertRefused(response: Response, status: number, code: string, what?: string): Promise<void> {
+  assert.equal(response.status, status, what);
+  assert.equal(await codeOf(response), code, what);
+}
+
 /** Numbers of the versions of the repository of a name; undefined where there is none. */
-export async function versionsOf({ services: { db } }: RegistryServer, name: string): Promise<number[] | undefined> {
+export async function versionsOf(
+  { services: { db } }: Pick<RegistryServer, 'services'>,
+  name: string,
+): Promise<number[] | undefined> {
   const [repository] = await db.query<{ id: string }>(sql`select id from repository where name = ${name}`);
   if (!repository) return undefined;
   const rows = await db.query<{ number: number }>(sql`

@@ -2,8 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import Fastify, { type FastifyInstance } from 'fastify';
-import { pino } from 'pino';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { v7 } from 'uuid';
 import { readConfig } from '../../src/config.ts';
 import { openAccess } from '../../src/core/access/access.ts';
@@ -23,6 +22,7 @@ import { manifestRow } from '../../src/plugins/container/sync/manifest-row.ts';
 import { plugins } from '../../src/plugins.ts';
 import { filesystemStorage } from '../../src/storage/filesystem.ts';
 import { artifactKey } from '../../src/storage/layout.ts';
+import { faultLog } from '../support/fault-log.ts';
 import { freePort } from '../support/free-port.ts';
 import { createDatabase } from '../support/postgres.ts';
 
@@ -44,6 +44,8 @@ export interface RegistryServer {
 export interface RegistryWorld {
   readonly server: RegistryServer;
   readonly services: RegistryServices;
+  /** Lines of the log about faults, of all servers, that came since this was asked before. */
+  readonly faults: () => readonly string[];
   /** Another server on the same rows and files, with connections of its own, as in another process. */
   join(): Promise<RegistryServer>;
   repository(name: string, remoteId?: string): Promise<string>;
@@ -72,6 +74,7 @@ export interface Serves {
 export async function startRegistryServer(
   base: Omit<RegistryServices, 'config'>,
   env: Record<string, string>,
+  prepare: (app: FastifyInstance) => void = () => undefined,
 ): Promise<RegistryServer> {
   const port = await freePort();
   const host = `127.0.0.1:${port}`;
@@ -80,6 +83,7 @@ export async function startRegistryServer(
   const fast = fastPath(services);
   let passed = 0;
   const app: FastifyInstance = Fastify({
+    loggerInstance: base.log as FastifyBaseLogger,
     serverFactory: (handler): Server =>
       createServer((request, response) => {
         if (fast(request, response)) passed += 1;
@@ -87,14 +91,18 @@ export async function startRegistryServer(
       }),
   });
   registerErrorHandler(app);
+  prepare(app);
   await app.register(async (scope) => registryRoutes(scope, services));
   await app.listen({ host: '127.0.0.1', port });
   return { origin: `http://${host}`, host, services, fast: () => passed, stop: () => app.close() };
 }
 
-/** Starts a database, a storage and one server; `env` goes to the configuration. */
-export async function startRegistryWorld(env: Record<string, string> = {}): Promise<RegistryWorld> {
-  const log = pino({ level: process.env.TEST_LOG ?? 'silent' });
+/** Starts a database, a storage and one server; `env` goes to the configuration; `prepare` is done to the server's application first. */
+export async function startRegistryWorld(
+  env: Record<string, string> = {},
+  prepare?: (app: FastifyInstance) => void,
+): Promise<RegistryWorld> {
+  const { log, faults } = faultLog(process.env.TEST_LOG);
   const database = await createDatabase();
   const folder = await mkdtemp(join(tmpdir(), 'deckle-registry-'));
   const db = openDatabase(database.url, { max: 8, log });
@@ -115,7 +123,7 @@ export async function startRegistryWorld(env: Record<string, string> = {}): Prom
     const access = await openAccess({ db: own, domain, catalog });
     begun.push(() => access.close());
     const parts = { db: own, storage, log, domain, catalog, access, clock: () => new Date(), secrets };
-    const joined = await startRegistryServer(parts, settings);
+    const joined = await startRegistryServer(parts, settings, prepare);
     begun.push(() => joined.stop());
     return joined;
   };
@@ -124,6 +132,7 @@ export async function startRegistryWorld(env: Record<string, string> = {}): Prom
   return {
     server,
     services: server.services,
+    faults,
     join: () => open(openDatabase(database.url, { max: 4, log })),
     repository: (name, remoteId) => rows.repository(name, remoteId),
     publish: (repositoryId, tags, options) => rows.publish(repositoryId, tags, options),

@@ -77,7 +77,7 @@ function testMoves(storage: () => Storage): void {
 
   test('an absent file cannot be moved', async () => {
     const target = keyOf(randomBytes(10));
-    await assert.rejects(storage().move(partKey(), target));
+    await assert.rejects(storage().move(partKey(), target), MissingFileError);
     assert.equal(await storage().size(target), undefined);
   });
 }

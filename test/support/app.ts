@@ -1,7 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import { readConfig } from '../../src/config.ts';
 import { bootstrap } from '../../src/core/bootstrap.ts';
 import { startWorker } from '../../src/core/tasks/worker.ts';
@@ -11,6 +10,7 @@ import { plugins } from '../../src/plugins.ts';
 import { startServer } from '../../src/server.ts';
 import { openServices, type ProcessServices } from '../../src/services.ts';
 import { eventually } from '../queue/eventually.ts';
+import { faultLog } from './fault-log.ts';
 import { freePort } from './free-port.ts';
 import { createDatabase } from './postgres.ts';
 
@@ -37,6 +37,8 @@ export interface TestApp {
   readonly host: string;
   /** The server's services, for tests that look behind the door. */
   readonly services: ProcessServices;
+  /** Lines of the log about faults that came since this was asked before. */
+  readonly faults: () => readonly string[];
   request(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<Answer>;
   /** The task at its end. */
   finished(task: Answer | string): Promise<Answer['body']>;
@@ -61,7 +63,7 @@ export async function startApp(
 ): Promise<TestApp> {
   const database = await createDatabase();
   const folder = await mkdtemp(join(tmpdir(), 'deckle-app-'));
-  const log = pino({ level: process.env.TEST_LOG_LEVEL ?? 'silent' });
+  const { log, faults } = faultLog(process.env.TEST_LOG_LEVEL);
   const port = await freePort();
   const begun: (() => Promise<unknown>)[] = [() => database.drop(), () => rm(folder, { recursive: true, force: true })];
   const stop = async (): Promise<void> => {
@@ -111,6 +113,7 @@ export async function startApp(
     url,
     host: `127.0.0.1:${port}`,
     services: server.services,
+    faults,
     request,
     finished,
     run: async (path, body = {}) => finished(await request('POST', path, body)),

@@ -1,4 +1,4 @@
-import { findArtifacts, requireSpace, saveNewArtifact, seeContent, storedFile } from '../../../core/plugin-api.ts';
+import { findArtifacts, saveNewArtifact, seeContent, storedFile } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
@@ -9,7 +9,17 @@ import { MissingFileError } from '../../../storage/storage.ts';
 import { digestMismatch, uploadUnknown } from '../registry/registry-error.ts';
 import { ContentSaver } from '../sync/save-declared.ts';
 import { ReceivedBlob } from './received-blob.ts';
-import { following, removeParts, takeUpload, type Upload, type UploadPart, type UploadServices } from './upload.ts';
+import {
+  endUpload,
+  following,
+  type IncomingBytes,
+  removeParts,
+  requireRoom,
+  takeUpload,
+  type Upload,
+  type UploadPart,
+  type UploadServices,
+} from './upload.ts';
 
 export type PushServices = UploadServices & Pick<Services, 'domain'>;
 
@@ -20,15 +30,9 @@ interface WholeBlob {
   store(key: string): Promise<void>;
 }
 
-/** What an upload is ended with. */
-export interface BlobPush {
+/** What an upload is ended with: the last bytes of the blob, or all. */
+export interface BlobPush extends IncomingBytes {
   readonly digest: Digest;
-  /** The last bytes of the blob, or all. */
-  readonly bytes: AsyncIterable<Uint8Array>;
-  /** How many they are, as far as the client says. */
-  readonly length: number;
-  /** Bytes that a blob may have. */
-  readonly most: number;
 }
 
 /** What is computed of the bytes of a blob. */
@@ -38,7 +42,7 @@ export const checksumsWanted = ({ config }: Pick<Services, 'config'>, digest: Di
 /** Ends an upload, with the last of its bytes. What is wrong with it ends it too: throws RegistryError (400, 404, 413, 416). */
 export async function finishUpload(services: PushServices, push: BlobPush, upload: Upload): Promise<void> {
   try {
-    await requireSpace(services, push.length);
+    await requireRoom(services, upload, push);
     const [part, ...others] = upload.parts;
     const rest = push.bytes[Symbol.asyncIterator]();
     const first = await rest.next();
@@ -47,15 +51,14 @@ export async function finishUpload(services: PushServices, push: BlobPush, uploa
     else
       await assemble(services, push, upload, first.done ? [] : following([first.value], { [Symbol.asyncIterator]: () => rest }));
   } catch (error) {
-    await services.db
-      .transaction((tx) => takeUpload(tx, upload))
-      .catch((cause: unknown) => {
-        services.log.debug({ err: cause, upload: upload.id }, 'an upload that failed had ended already');
-      });
-    throw error;
-  } finally {
-    await removeParts(services, upload.parts);
+    // Where it is somebody else's by now, so are its files.
+    await endUpload(services, upload).catch((cause: unknown) => {
+      services.log.debug({ err: cause, upload: upload.id }, 'an upload that failed could not be ended');
+    });
+    // Its files went with the storage's other folders, as in a restore.
+    throw error instanceof MissingFileError ? uploadUnknown(upload.id) : error;
   }
+  await removeParts(services, upload.parts);
 }
 
 /** The only part of an upload, where what is known of it is all that is to be known. */
@@ -79,10 +82,7 @@ async function assemble(
     yield* rest;
   };
   const reception = { wanted: checksumsWanted(services, push.digest), most: push.most };
-  const received = await ReceivedBlob.receive(before(), reception, storage).catch((error: unknown) => {
-    // Its files went with the storage's other folders, as in a restore.
-    throw error instanceof MissingFileError ? uploadUnknown(upload.id) : error;
-  });
+  const received = await ReceivedBlob.receive(before(), reception, storage);
   try {
     await keepBlob(services, push, received, upload);
   } finally {

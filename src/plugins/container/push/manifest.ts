@@ -2,8 +2,10 @@ import { buffer } from 'node:stream/consumers';
 import { anyOf, contentIds, lockRepository, publishLocked } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
+import { isForeignKeyViolation } from '../../../kit/conflicts.ts';
 import type { Services } from '../../../kit/services.ts';
 import { algorithmOf, type Digest, digestOf } from '../../../lib/digest.ts';
+import { MissingFileError } from '../../../storage/storage.ts';
 import { closureOf } from '../content/closure.ts';
 import { type DerivedFields, derivedFields, inheritedFields, readsConfig } from '../oci/derived-fields.ts';
 import { type Manifest, parseManifest } from '../oci/manifest.ts';
@@ -45,6 +47,16 @@ interface Named {
  * invalid, or names what the repository does not have; MissingRepositoryError.
  */
 export async function pushManifest(services: ManifestServices, push: ManifestPush): Promise<Manifest> {
+  try {
+    return await takeManifest(services, push);
+  } catch (error) {
+    // Something that it names was deleted, and cleaned up, since it was found: it is not found again.
+    if (isForeignKeyViolation(error)) return takeManifest(services, push);
+    throw error;
+  }
+}
+
+async function takeManifest(services: ManifestServices, push: ManifestPush): Promise<Manifest> {
   const manifest = parsed(push);
   const named = await findNamed(services.db, push.repository_id, manifest);
   checkNamed(manifest, named);
@@ -134,10 +146,12 @@ function checkNamed({ config, layers, children }: Manifest, { blobs, manifests }
 async function derive({ storage }: ManifestServices, manifest: Manifest, { blobs, manifests }: Named): Promise<DerivedFields> {
   if (manifest.kind === 'index') return { ...derivedFields(manifest), ...inheritedFields(manifests) };
   const stored = readsConfig(manifest) ? blobs.find(({ digest }) => digest === manifest.config?.digest) : undefined;
-  const config = stored && stored.size <= CONFIG_BYTES ? await buffer(await storage.read(stored.file)) : undefined;
   try {
+    const config = stored && stored.size <= CONFIG_BYTES ? await buffer(await storage.read(stored.file)) : undefined;
     return derivedFields(manifest, { config });
   } catch (error) {
+    // Its file was lost; it has to come again.
+    if (stored && error instanceof MissingFileError) throw manifestBlobUnknown(stored.digest);
     if (error instanceof InvalidManifestError) throw manifestInvalid(error.message);
     throw error;
   }

@@ -42,12 +42,13 @@ export async function sweepPushes(services: Services): Promise<void> {
  */
 export function removeUnused({ db, log }: Pick<Services, 'db' | 'log'>, repositoryId: string): Promise<boolean> {
   return db.transaction(async (tx) => {
+    // The lock first: what somebody pushes to it meanwhile must be seen, so the question needs a statement of its own.
+    await tx.query(sql`select id from repository where id = ${repositoryId}::uuid for update`);
     const [repository] = await tx.query<{ name: string }>(sql`
       select r.name from repository r join container_repository c on c.id = r.id
       where r.id = ${repositoryId}::uuid and c.origin = 'push' and r.next_version = 1 and not c.mirrored
         and not exists (select from container_pending_content p where p.repository_id = r.id)
-        and not exists (select from container_upload u where u.repository_id = r.id)
-      for update of r`);
+        and not exists (select from container_upload u where u.repository_id = r.id)`);
     if (!repository) return false;
     // What one transaction has made has the same time.
     const made = await tx.query<{ id: string; namespace_id: string | null }>(sql`

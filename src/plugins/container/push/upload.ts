@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
+import { requireSpace } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
 import { pushedPartKey } from '../../../storage/layout.ts';
-import { tooManyUploads, uploadOutOfOrder, uploadUnknown } from '../registry/registry-error.ts';
+import { blobTooLarge, tooManyUploads, uploadOutOfOrder, uploadUnknown } from '../registry/registry-error.ts';
 import { ReceivedBlob } from './received-blob.ts';
 
 /*
@@ -38,6 +39,25 @@ export interface UploadOwner {
   readonly user_id: number;
 }
 
+/** Bytes that come for an upload. */
+export interface IncomingBytes {
+  readonly bytes: AsyncIterable<Uint8Array>;
+  /** How many they are, as far as the client says. */
+  readonly length: number;
+  /** Bytes that a blob may have. */
+  readonly most: number;
+}
+
+/** Throws where what is to come is too much, before it comes: RegistryError (413), StorageFullError. */
+export async function requireRoom(
+  services: UploadServices,
+  { received }: Upload,
+  { length, most }: Pick<IncomingBytes, 'length' | 'most'>,
+): Promise<void> {
+  if (received + length > most) throw blobTooLarge(most);
+  await requireSpace(services, length);
+}
+
 /** Uploads that nothing was added to for so long are not counted against the limit of their user. */
 const ACTIVE_MINUTES = 60;
 
@@ -65,13 +85,10 @@ export async function findUpload({ db }: Pick<Services, 'db'>, id: string, owner
  * Adds bytes to an upload and answers how many it has then. Throws RegistryError: 413 where they are too many, 416 or 404 where somebody
  * else added to the upload, or ended it, meanwhile. Nothing of the bytes stays then.
  */
-export async function appendToUpload(
-  services: UploadServices,
-  upload: Upload,
-  bytes: AsyncIterable<Uint8Array>,
-  most: number,
-): Promise<number> {
+export async function appendToUpload(services: UploadServices, upload: Upload, incoming: IncomingBytes): Promise<number> {
   const { db, storage } = services;
+  const { bytes, most } = incoming;
+  await requireRoom(services, upload, incoming);
   const begin = upload.parts.length === 0 ? (upload.body ?? Buffer.alloc(0)) : undefined;
   const source = begin ? following([begin], bytes) : bytes;
   const allowed = begin ? most : most - upload.received;
@@ -79,15 +96,15 @@ export async function appendToUpload(
   try {
     const size = begin ? received.size : upload.received + received.size;
     const kept = begin && received.held;
-    const part = kept ? undefined : await keepPart(received);
-    const files = part ? [...upload.parts, part] : [];
+    const part = kept || received.size === 0 ? undefined : await keepPart(received);
+    const files = part ? [...upload.parts, part] : upload.parts;
     const added = await db.execute(sql`
       update container_upload set received = ${size}::bigint, body = ${kept ?? null}::bytea, parts = ${JSON.stringify(files)}::jsonb,
         pulp_last_updated = now()
       where id = ${upload.id}::uuid and received = ${upload.received}::bigint`);
     if (added > 0) return size;
     if (part) await removeParts(services, [part]);
-    throw await overtaken(services, upload);
+    throw await overtaken(db, upload);
   } finally {
     await received.drop();
   }
@@ -102,16 +119,19 @@ async function keepPart(received: ReceivedBlob): Promise<UploadPart> {
 }
 
 /** What became of an upload that is not as it was a moment ago. */
-async function overtaken({ db }: UploadServices, { id }: Upload): Promise<Error> {
+async function overtaken(db: Queryable, { id }: Upload): Promise<Error> {
   const [row] = await db.query<{ received: number }>(sql`select received from container_upload where id = ${id}::uuid`);
   return row ? uploadOutOfOrder(row.received) : uploadUnknown(id);
 }
 
 /** Takes the upload away, as the first of all who would; its files are the caller's then. Throws RegistryError (404, 416). */
 export async function takeUpload(tx: Queryable, upload: Upload): Promise<void> {
+  // The repository is held first: who deletes one takes the rows in this order.
   const taken = await tx.execute(sql`
-    delete from container_upload where id = ${upload.id}::uuid and received = ${upload.received}::bigint`);
-  if (taken === 0) throw uploadUnknown(upload.id);
+    with held as materialized (select id from repository where id = ${upload.repository_id}::uuid for key share)
+    delete from container_upload u using held
+    where u.id = ${upload.id}::uuid and u.repository_id = held.id and u.received = ${upload.received}::bigint`);
+  if (taken === 0) throw await overtaken(tx, upload);
 }
 
 /** Ends an upload that is given up, with all that has come of it. */

@@ -13,7 +13,7 @@ const MAX_SIZE = 1000;
 /** Reads `?n=&last=` (OCI distribution-spec, "Listing Tags"). `size`: where the client does not say. */
 export function parsePage(query: URLSearchParams, size = DEFAULT_SIZE): Page {
   const text = query.get('n');
-  if (text !== null && !/^\d{1,9}$/.test(text)) throw pageSizeInvalid(text);
+  if (text !== null && !/^\d+$/.test(text)) throw pageSizeInvalid(text);
   const last = query.get('last');
   // PostgreSQL has no text with NUL; nothing sorts after it that does not sort after the text before it.
   return { n: text === null ? size : Math.min(Number(text), MAX_SIZE), last: last?.split('\0')[0] || undefined };

@@ -15,6 +15,8 @@ export interface Writable {
   readonly caller: Caller;
   /** Undefined where nothing has that name yet. */
   readonly distribution: ServedDistribution | undefined;
+  /** Names that the request's token lets pull from; undefined where no token limits what the caller may. */
+  readonly pulls: ReadonlySet<string> | undefined;
 }
 
 /** A repository that a request may change. */
@@ -52,24 +54,31 @@ export async function mayPush(
  */
 export async function writable(registry: ServedRegistry, request: FastifyRequest, name: string): Promise<Writable> {
   const byToken = !registry.services.config.PULP_TOKEN_AUTH_DISABLED;
-  const caller = byToken ? await callerOfToken(registry, request, name) : await userOf(registry, request);
+  const { caller, pulls } = byToken
+    ? await callerOfToken(registry, request, name)
+    : { caller: await userOf(registry, request), pulls: undefined };
   const refused = () =>
     byToken
       ? bearerChallenge(registry.tokens, pushScope(name), 'insufficient_scope')
       : basicChallenge('Authentication credentials were not provided.');
   if (!caller) throw refused();
   const distribution = await registry.distributions.find(name);
-  if (await mayPush(registry, caller, name, distribution)) return { caller, distribution: distribution };
+  if (await mayPush(registry, caller, name, distribution)) return { caller, distribution, pulls };
   if (byToken) throw refused();
   throw denied('You do not have permission to push to this repository.', { name });
 }
 
-async function callerOfToken(registry: ServedRegistry, request: FastifyRequest, name: string): Promise<Caller | undefined> {
+interface TokenCaller extends Pick<Writable, 'pulls'> {
+  /** Undefined where the token does not let change what has the name, or its user is gone. */
+  readonly caller: Caller | undefined;
+}
+
+async function callerOfToken(registry: ServedRegistry, request: FastifyRequest, name: string): Promise<TokenCaller> {
   const scope = pushScope(name);
   const token = await bearer(registry, request, scope);
   const action = request.method === 'DELETE' ? ['push', 'delete'] : ['push'];
   const allowed = token.access.some((entry) => entry.name === name && action.some((one) => allows(entry, 'repository', one)));
-  return allowed ? registry.authenticator.find(token.subject) : undefined;
+  return { caller: allowed ? await registry.authenticator.find(token.subject) : undefined, pulls: token.pull };
 }
 
 /**

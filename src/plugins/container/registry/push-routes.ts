@@ -1,15 +1,24 @@
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { MissingRepositoryError, requireSpace, servedVersion, writeAudit } from '../../../core/plugin-api.ts';
+import { MissingRepositoryError, servedVersion, writeAudit } from '../../../core/plugin-api.ts';
 import { isForeignKeyViolation } from '../../../kit/conflicts.ts';
 import { type Digest, parseDigest } from '../../../lib/digest.ts';
+import { MAX_MANIFEST_BYTES } from '../oci/manifest.ts';
 import { isRepositoryName, isTag } from '../oci/reference.ts';
-import { finishUpload, mountBlob } from '../push/blob.ts';
+import { type BlobPush, finishUpload, mountBlob } from '../push/blob.ts';
 import { deleteBlob, deleteManifest, deleteTag } from '../push/delete.ts';
 import { pushManifest } from '../push/manifest.ts';
 import { repositoryOfPush } from '../push/repository.ts';
 import { removeUnused } from '../push/sweep.ts';
-import { appendToUpload, beginUpload, endUpload, findUpload, type Upload, type UploadOwner } from '../push/upload.ts';
+import {
+  appendToUpload,
+  beginUpload,
+  endUpload,
+  findUpload,
+  type IncomingBytes,
+  type Upload,
+  type UploadOwner,
+} from '../push/upload.ts';
 import { checkTakesPushes, type Writable, writable, writableRepository } from './push-access.ts';
 import {
   blobUnknown,
@@ -19,11 +28,13 @@ import {
   nameUnknown,
   RegistryError,
   sizeInvalid,
+  tagInvalid,
   unsupported,
   uploadOutOfOrder,
 } from './registry-error.ts';
 import type { RegistryPath } from './registry-path.ts';
 import { may } from './request-access.ts';
+import { isGuardedByPulls } from './served-distribution.ts';
 import type { ServedRegistry } from './served-registry.ts';
 
 /** A request of the Registry API that changes something, or asks for an upload. */
@@ -40,12 +51,33 @@ const GB = 1024 ** 3;
 /** How often a repository is made that goes before it is used. */
 const REPOSITORY_TRIES = 3;
 
-/** The bytes of the request as they come; none where it has no body. */
-const bytesOf = ({ request }: PushRequest): Readable => (request.body instanceof Readable ? request.body : Readable.from([]));
-
+/** What the request says; 0 where it does not. */
 const lengthOf = ({ request }: PushRequest): number => Number(request.headers['content-length'] ?? 0);
 
-const mostOf = ({ registry }: PushRequest): number => registry.services.config.DECKLE_MAX_BLOB_GB * GB;
+/**
+ * The bytes of the request as they come; none where it has no body. Who reads no further leaves the connection as it is, for the answer.
+ * Throws RegistryError (400) where they break off, or are not as many as `wanted`, if that is given.
+ */
+async function* bytesOf({ request: { body } }: PushRequest, wanted?: number): AsyncGenerator<Buffer, void, undefined> {
+  let size = 0;
+  try {
+    for await (const chunk of body instanceof Readable ? body.iterator({ destroyOnReturn: false }) : []) {
+      size += (chunk as Buffer).byteLength;
+      if (wanted !== undefined && size > wanted) break;
+      yield chunk as Buffer;
+    }
+  } catch (cause) {
+    throw new RegistryError(400, 'SIZE_INVALID', 'The body of the request broke off.', { cause });
+  }
+  if (wanted !== undefined && size !== wanted) throw sizeInvalid(`The chunk has not the ${wanted} bytes of its range.`);
+}
+
+/** What comes for an upload with the request: `wanted` bytes, if that is given. */
+const incoming = (asked: PushRequest, wanted?: number): IncomingBytes => ({
+  bytes: bytesOf(asked, wanted),
+  length: lengthOf(asked),
+  most: asked.registry.services.config.DECKLE_MAX_BLOB_GB * GB,
+});
 
 /** Answers POST on the uploads of a repository: a new upload, a whole blob, or one that another repository has. */
 export async function answerUploads(asked: PushRequest, { name }: PathOf<'uploads'>): Promise<FastifyReply> {
@@ -54,48 +86,60 @@ export async function answerUploads(asked: PushRequest, { name }: PathOf<'upload
   const access = await writable(registry, request, name);
   const digest = digestIn(url);
   const mounted = mountIn(url);
-  const isMounted = !digest && mounted && (await mount(registry, access, name, mounted));
+  const isMounted = !digest && mounted && (await mount(asked, access, name, mounted));
   if (isMounted) return blobCreated(reply, name, mounted.digest);
-  const upload = await inRepository(registry, access, name, (repository_id) =>
+  const upload = await inRepository(asked, access, name, (repository_id) =>
     beginUpload(registry.services, { repository_id, user_id: access.caller.id }),
   );
   if (!digest) return uploadAnswer(reply.code(202), { name, id: upload.id, received: 0 }).send();
-  await finish(asked, { name, digest }, upload);
+  await finish(asked, { ...incoming(asked), digest }, upload);
   return blobCreated(reply, name, digest);
 }
 
 /**
  * Does the work with the repository that is pushed to, made where it is not there yet; once more where it went meanwhile, as one does that
- * another push made and came to nothing with.
+ * another push made and came to nothing with. Throws RegistryError.
  */
 async function inRepository<T>(
-  registry: ServedRegistry,
-  { caller, distribution }: Writable,
+  asked: PushRequest,
+  access: Writable,
   name: string,
   work: (repositoryId: string) => Promise<T>,
 ): Promise<T> {
-  for (let tries = REPOSITORY_TRIES, found = distribution; ; tries -= 1) {
+  const { registry, request } = asked;
+  for (let tries = REPOSITORY_TRIES, found = access; ; tries -= 1) {
+    const repository_id = await repositoryOf(registry, found, name);
     try {
-      return await work(await repositoryOf(registry, { caller, distribution: found }, name));
+      return await work(repository_id);
     } catch (error) {
-      if (tries === 1 || !isForeignKeyViolation(error)) throw error;
+      if (!isForeignKeyViolation(error)) {
+        await leaveNothing(asked, repository_id);
+        throw error;
+      }
       registry.distributions.forget(name);
-      found = await registry.distributions.find(name);
+      if (tries === 1) throw nameUnknown(name);
+      // To make it takes another right than to push to it.
+      found = await writable(registry, request, name);
     }
   }
 }
 
 /** Ends an upload with the bytes of the request; where it fails, a repository that was made for it, and has nothing else, goes. */
-async function finish(asked: PushRequest, { name, digest }: { name: string; digest: Digest }, upload: Upload): Promise<void> {
+async function finish(asked: PushRequest, push: BlobPush, upload: Upload): Promise<void> {
   const { services } = asked.registry;
   try {
-    await finishUpload(services, { digest, bytes: bytesOf(asked), length: lengthOf(asked), most: mostOf(asked) }, upload);
+    await finishUpload(services, push, upload);
   } catch (error) {
-    await dropUnused(asked.registry, upload.repository_id).catch((cause: unknown) => {
-      asked.request.log.warn({ err: cause, name }, 'what a failed push has made could not be removed; the sweeper will');
-    });
+    await leaveNothing(asked, upload.repository_id);
     throw error;
   }
+}
+
+/** After a failure: a repository that was made for what failed, and has nothing else, goes. */
+async function leaveNothing({ registry, request }: PushRequest, repositoryId: string): Promise<void> {
+  await dropUnused(registry, repositoryId).catch((err: unknown) => {
+    request.log.warn({ err, repository_id: repositoryId }, 'what a failed push has made could not be removed; the sweeper will');
+  });
 }
 
 async function dropUnused({ services }: ServedRegistry, repositoryId: string): Promise<void> {
@@ -132,15 +176,21 @@ function mountIn({ searchParams }: URL): Mount | undefined {
   return digest && from !== null && isRepositoryName(from) ? { digest, from } : undefined;
 }
 
-/** Whether the blob is the repository's now. One that is not stored here, or that the caller may not pull, is not mounted. */
-async function mount(registry: ServedRegistry, access: Writable, name: string, { digest, from }: Mount): Promise<boolean> {
+/**
+ * Whether the blob is the repository's now. One that is not stored here is not mounted, nor one that the caller, with this token, may not
+ * pull, or that a further guard protects.
+ */
+async function mount(asked: PushRequest, access: Writable, name: string, { digest, from }: Mount): Promise<boolean> {
+  const { registry } = asked;
   const source = await registry.distributions.find(from);
   const version = source && servedVersion(source);
-  if (!version || !(await may(registry, access.caller, 'pull', source))) return false;
+  // Of what its scope does not name, a token opens no more than is open to nobody.
+  const reader = access.pulls === undefined || access.pulls.has(from) ? access.caller : null;
+  if (!version || !isGuardedByPulls(source) || !(await may(registry, reader, 'pull', source))) return false;
   const blob = await registry.blobs.find(version, digest);
   if (!blob?.stored) return false;
   const { content_id } = blob;
-  return inRepository(registry, access, name, (repository_id) => mountBlob(registry.services, content_id, repository_id));
+  return inRepository(asked, access, name, (repository_id) => mountBlob(registry.services, content_id, repository_id));
 }
 
 const blobCreated = (reply: FastifyReply, name: string, digest: Digest): FastifyReply =>
@@ -172,24 +222,19 @@ export async function answerUpload(asked: PushRequest, { name, id }: PathOf<'upl
   const { caller, repository_id } = await writableRepository(registry, request, name);
   const owner: UploadOwner = { repository_id, user_id: caller.id };
   const upload = await findUpload(services, id, owner);
+  const state: UploadState = { name, id, received: upload.received };
   switch (request.method) {
     case 'GET':
     case 'HEAD':
-      return reply
-        .code(204)
-        .headers(uploadHeaders({ name, id, received: upload.received }))
-        .send();
+      return reply.code(204).headers(uploadHeaders(state)).send();
     case 'PATCH': {
-      checkRange(asked, { name, id, received: upload.received });
-      await requireSpace(services, lengthOf(asked));
-      const received = await appendToUpload(services, upload, bytesOf(asked), mostOf(asked));
+      const received = await appendToUpload(services, upload, incoming(asked, chunkLength(asked, state)));
       return uploadAnswer(reply.code(202), { name, id, received }).send();
     }
     case 'PUT': {
       const digest = digestIn(url);
       if (!digest) throw digestInvalid('');
-      checkRange(asked, { name, id, received: upload.received });
-      await finish(asked, { name, digest }, upload);
+      await finish(asked, { ...incoming(asked, chunkLength(asked, state)), digest }, upload);
       return blobCreated(reply, name, digest);
     }
     case 'DELETE':
@@ -203,20 +248,22 @@ export async function answerUpload(asked: PushRequest, { name, id }: PathOf<'upl
 
 const RANGE = /^(?:bytes )?(\d+)-(\d+)(?:\/(?:\d+|\*))?$/;
 
-/** A chunk says where it belongs (OCI distribution-spec, "Pushing a blob in chunks"). Throws RegistryError: 416 elsewhere, 400 for another length. */
-function checkRange(asked: PushRequest, state: UploadState): void {
+/**
+ * A chunk says where it belongs (OCI distribution-spec, "Pushing a blob in chunks"). Answers how many bytes it has to have; undefined where it
+ * does not say. Throws RegistryError: 416 for one that belongs elsewhere, 400 for another length.
+ */
+function chunkLength(asked: PushRequest, state: UploadState): number | undefined {
   const header = asked.request.headers['content-range'];
-  if (header === undefined) return;
+  if (header === undefined) return undefined;
   const [, first, last] = RANGE.exec(header) ?? [];
   if (first === undefined || last === undefined || Number(last) < Number(first) || Number(first) !== state.received)
     throw uploadOutOfOrder(state.received, uploadHeaders(state));
-  const length = asked.request.headers['content-length'];
-  if (length !== undefined && Number(length) !== Number(last) - Number(first) + 1)
-    throw sizeInvalid(`The chunk has ${length} bytes, its range ${Number(last) - Number(first) + 1}.`);
+  const length = Number(last) - Number(first) + 1;
+  const stated = asked.request.headers['content-length'];
+  if (stated !== undefined && Number(stated) !== length) throw sizeInvalid(`The chunk has ${stated} bytes, its range ${length}.`);
+  return length;
 }
 
-/** So large a manifest has to be taken (OCI distribution-spec, "Pushing manifests"). */
-const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 /** Further tags that one request may name. */
 const MAX_TAGS = 100;
 
@@ -225,11 +272,17 @@ export async function answerManifest(asked: PushRequest, path: PathOf<'manifest'
   const { registry, request } = asked;
   if (request.method !== 'PUT' && request.method !== 'DELETE') throw unsupported(request.method, 'GET, HEAD, PUT, DELETE');
   const access = await writableRepository(registry, request, path.name);
+  const answer = request.method === 'PUT' ? putManifest : removeManifest;
+  return whileThere(path.name, () => answer(asked, path, access));
+}
+
+/** Does the work on the repository of that name. Throws RegistryError (404) where it has gone meanwhile. */
+async function whileThere<T>(name: string, work: () => Promise<T>): Promise<T> {
   try {
-    return await (request.method === 'PUT' ? putManifest(asked, path, access) : removeManifest(asked, path, access));
+    return await work();
   } catch (error) {
     if (!(error instanceof MissingRepositoryError)) throw error;
-    throw nameUnknown(path.name);
+    throw nameUnknown(name);
   }
 }
 
@@ -261,7 +314,7 @@ async function putManifest(asked: PushRequest, { name, reference }: PathOf<'mani
 function tagsIn({ searchParams }: URL): string[] {
   const tags = [...new Set(searchParams.getAll('tag'))];
   const bad = tags.find((tag) => !isTag(tag));
-  if (bad !== undefined) throw new RegistryError(400, 'TAG_INVALID', 'This is no tag.', { detail: { tag: bad } });
+  if (bad !== undefined) throw tagInvalid(bad);
   if (tags.length > MAX_TAGS) throw new RegistryError(400, 'TAG_INVALID', `At most ${MAX_TAGS} tags can be given at once.`);
   return tags;
 }
@@ -272,9 +325,9 @@ export async function bodyOf(asked: PushRequest, most: number, tooLarge: (most: 
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of bytesOf(asked)) {
-    size += (chunk as Buffer).byteLength;
+    size += chunk.byteLength;
     if (size > most) throw tooLarge(most);
-    chunks.push(chunk as Buffer);
+    chunks.push(chunk);
   }
   return Buffer.concat(chunks);
 }
@@ -304,7 +357,8 @@ export async function answerBlobRemoval(
   const { registry, request, reply } = asked;
   if (request.method !== 'DELETE') throw unsupported(request.method, 'GET, HEAD, DELETE');
   const { repository_id } = await writableRepository(registry, request, name);
-  if (!(await deleteBlob(registry.services, repository_id, digest))) throw blobUnknown(digest);
+  const removed = await whileThere(name, () => deleteBlob(registry.services, repository_id, digest));
+  if (!removed) throw blobUnknown(digest);
   await registry.services.db.seenEverywhere();
   return reply.code(202).header('content-length', '0').send();
 }

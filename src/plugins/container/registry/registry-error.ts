@@ -68,6 +68,15 @@ export const manifestBlobUnknown = (digest: string): RegistryError =>
     detail: { digest },
   });
 
+export const tagInvalid = (tag: string): RegistryError =>
+  new RegistryError(
+    400,
+    'TAG_INVALID',
+    'A tag has 1 to 128 letters, digits, "_", "." and "-", and begins with none of the last two.',
+    {
+      detail: { tag },
+    },
+  );
 export const pathUnknown = (): RegistryError => new RegistryError(404, 'UNSUPPORTED', 'There is no such endpoint.');
 
 /** The body of an answer to `error`. */

@@ -1,6 +1,6 @@
 import { type Digest, parseDigest } from '../../../lib/digest.ts';
 import { isRepositoryName, isTag } from '../oci/reference.ts';
-import { digestInvalid, manifestUnknown, nameInvalid, pathUnknown, uploadUnknown } from './registry-error.ts';
+import { digestInvalid, manifestUnknown, nameInvalid, pathUnknown, tagInvalid, uploadUnknown } from './registry-error.ts';
 
 /** What a path of the Registry API names, every part checked by its grammar (OCI distribution-spec, "Pulling manifests"). */
 export type RegistryPath =
@@ -23,9 +23,10 @@ function checkedDigest(text: string): Digest {
   return digest;
 }
 
-function checkedReference(text: string): string {
+/** A name that no tag can have is unknown to who asks for it, and wrong to who would give it. */
+function checkedReference(text: string, method: string): string {
   if (text.includes(':')) return checkedDigest(text);
-  if (!isTag(text)) throw manifestUnknown(text);
+  if (!isTag(text)) throw method === 'PUT' ? tagInvalid(text) : manifestUnknown(text);
   return text;
 }
 
@@ -49,7 +50,7 @@ function checkedUpload(text: string): string {
  * Parses the path of a request below `/v2`, without its query: `/v2/`, `/v2/_catalog`, `/v2/<name>/tags/list`,
  * `/v2/<name>/{manifests|blobs|referrers}/<reference>` and `/v2/<name>/blobs/uploads/[<id>]`. Throws a RegistryError for anything else.
  */
-export function parseRegistryPath(path: string): RegistryPath {
+export function parseRegistryPath(path: string, method: string): RegistryPath {
   if (path === '/v2' || path === '/v2/') return { kind: 'base' };
   if (path === '/v2/_catalog') return { kind: 'catalog' };
   const parts = decoded(path).slice('/v2/'.length).split('/');
@@ -62,7 +63,7 @@ export function parseRegistryPath(path: string): RegistryPath {
   }
   const name = parts.join('/');
   if (noun === 'tags' && last === 'list') return { kind: 'tags', name: checkedName(name) };
-  if (noun === 'manifests') return { kind: 'manifest', name: checkedName(name), reference: checkedReference(last) };
+  if (noun === 'manifests') return { kind: 'manifest', name: checkedName(name), reference: checkedReference(last, method) };
   if (noun === 'blobs') return { kind: 'blob', name: checkedName(name), digest: checkedDigest(last) };
   if (noun === 'referrers') return { kind: 'referrers', name: checkedName(name), digest: checkedDigest(last) };
   throw pathUnknown();

@@ -1,8 +1,7 @@
 import formbody from '@fastify/formbody';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { InvalidCredentialsError, isDatabaseAway, ThrottledError } from '../../../core/plugin-api.ts';
+import { fullDiskIn, InvalidCredentialsError, isDatabaseAway, ThrottledError } from '../../../core/plugin-api.ts';
 import { passHeaders } from '../../../kit/routes.ts';
-import { StorageFullError } from '../../../storage/storage.ts';
 import { OCI_INDEX } from '../oci/media-types.ts';
 import { answerBlob } from './blob-answer.ts';
 import { listRepositories } from './catalog.ts';
@@ -85,9 +84,12 @@ export async function registryRoutes(app: FastifyInstance, services: RegistrySer
 
 const urlOf = (request: FastifyRequest): URL => new URL(request.url, 'http://localhost');
 
+/** The path as it was sent: a URL would have resolved what leads out of it. */
+const pathOf = ({ url }: FastifyRequest): string => url.split('?', 1).join('');
+
 async function answer(registry: ServedRegistry, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   const url = urlOf(request);
-  const path = parseRegistryPath(url.pathname);
+  const path = parseRegistryPath(pathOf(request), request.method);
   const asked = { registry, request, reply, url };
   if (path.kind === 'uploads') return answerUploads(asked, path);
   if (path.kind === 'upload') return answerUpload(asked, path);
@@ -160,6 +162,8 @@ async function answerRepository(
 function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const known = registryErrorOf(error);
   if (!known) request.log.error({ err: error, method: request.method, path: urlOf(request).pathname }, 'registry request failed');
+  // What is left of a body passes by, so that who still sends it hears the answer.
+  request.raw.resume();
   const told =
     known ?? new RegistryError(500, 'UNKNOWN', `Internal error. The log tells more under correlation id ${request.id}.`);
   return reply
@@ -174,7 +178,8 @@ function registryErrorOf(error: Error & { readonly statusCode?: number }): Regis
   if (error instanceof InvalidCredentialsError) return basicChallenge(error.message);
   if (error instanceof ThrottledError)
     return new RegistryError(429, 'TOOMANYREQUESTS', error.message, { headers: error.headers });
-  if (error instanceof StorageFullError) return new RegistryError(507, 'DENIED', error.message, { cause: error });
+  const full = fullDiskIn(error);
+  if (full) return new RegistryError(507, 'DENIED', 'The storage has no space left: nothing was stored.', { cause: full });
   if (isDatabaseAway(error)) {
     const headers = { 'retry-after': '2' };
     return new RegistryError(503, 'UNAVAILABLE', 'The database is not reachable at the moment.', { headers, cause: error });

@@ -3,9 +3,18 @@ import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
 import type { Digest } from '../../../lib/digest.ts';
+import { storableText } from '../../../lib/storable-text.ts';
+import type { Platform } from '../oci/manifest.ts';
 import { BLOBS, MANIFESTS, SIGNATURES, TAGS } from './content-tables.ts';
 import type { DeclaredBlob, DeclaredContent, DeclaredManifest, DeclaredSignature, DeclaredTag } from './declared-content.ts';
 import { manifestRow } from './manifest-row.ts';
+
+/** The columns of an entry's platform. */
+const platformColumns = ({ os_features, features, ...texts }: Platform): object => ({
+  ...Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, text && storableText(text)])),
+  os_features: os_features?.map(storableText) ?? null,
+  features: features?.map(storableText) ?? null,
+});
 
 const isStored = (blob: DeclaredBlob): boolean => blob.file !== undefined || blob.artifact_id !== undefined;
 
@@ -137,7 +146,7 @@ export class ContentSaver {
         .map((child) => ({
           list_id: this.manifestId(manifest.digest),
           manifest_id: this.manifestId(child.digest),
-          ...child.platform,
+          ...platformColumns(child.platform),
         })),
     );
     if (items.length === 0) return;
