@@ -43,6 +43,7 @@ const USAGE = `npm run bench -- [sync|versions|rest|registry|ostree|orphans|api 
   --work a,b           workloads of sync: ${WORKLOADS.join(', ')}
   --ostree-work a,b    workloads of ostree: ${Object.keys(OSTREE_WORKLOADS).join(', ')}
   --registry-work N,N  works of registry by number: ${REGISTRY_WORKS.map((work, index) => `${index + 1} ${work}`).join('; ')}
+  --registries a,b     what registry measures beside Deckle: distribution, nginx
   --distribution FILE  the registry of distribution; \`registry\` on PATH by default, else Debian's \`${REGISTRY_PROGRAM}\`
   --beside NAME=FOLDER another build of Deckle (its dist/), measured beside this one by registry
   --subjects a,b       deckle, pulp, ${COPY_TOOLS.join(', ')}; deckle, crane and regsync by default
@@ -78,6 +79,7 @@ async function main(): Promise<void> {
       work: { type: 'string', default: WORKLOADS.join(',') },
       'ostree-work': { type: 'string', default: Object.keys(OSTREE_WORKLOADS).join(',') },
       'registry-work': { type: 'string', default: REGISTRY_WORKS.map((_, index) => index + 1).join(',') },
+      registries: { type: 'string', default: 'distribution,nginx' },
       distribution: { type: 'string' },
       beside: { type: 'string', multiple: true, default: [] },
       subjects: { type: 'string', default: 'deckle,crane,regsync' },
@@ -148,14 +150,13 @@ async function main(): Promise<void> {
       print(restReport(measured));
     }
     if (parts.includes('registry')) {
-      const targets = await registryTargets(workFolder, deckle, values.pulp ? pulp : null, values);
-      for (const target of targets) onVersions(target.name, await target.versions());
       const works = values['registry-work'].split(',').map(registryWork);
-      const measured = await runRegistryBench(targets, {
+      const measured = await runRegistryBench(registries(workFolder, deckle, values.pulp ? pulp : null, values), {
         rounds,
         quick: values.quick,
         seconds: values.quick ? 1 : Number(values.seconds),
         works,
+        onVersions,
         onMeasured: (one) => print(registryReport([one]).split('\n').at(-1) ?? ''),
       });
       Object.assign(results, { registry: measured });
@@ -212,25 +213,28 @@ function registryWork(number: string): RegistryWork {
   return work;
 }
 
-async function registryTargets(
+/** What opens the registries that are asked for and are here. */
+function registries(
   workFolder: string,
   deckle: DeckleSubject,
   pulp: PulpOptions | null,
-  { distribution, beside }: { readonly distribution?: string | undefined; readonly beside: readonly string[] },
-): Promise<RegistryTarget[]> {
-  const targets = [await deckleTarget(deckle)];
-  for (const build of beside) {
+  values: { readonly registries: string; readonly distribution?: string | undefined; readonly beside: readonly string[] },
+): (() => Promise<RegistryTarget>)[] {
+  const openers = [() => deckleTarget(deckle)];
+  for (const build of values.beside) {
     const [name = '', dist = ''] = build.split('=');
-    targets.push(await deckleTarget(new DeckleSubject(workFolder, '', undefined, undefined, { name, dist: resolve(dist) })));
+    const beside = new DeckleSubject(workFolder, '', undefined, undefined, { name, dist: resolve(dist) });
+    openers.push(() => deckleTarget(beside));
   }
-  const program = distribution ?? ['registry', REGISTRY_PROGRAM].find((name) => !missing(name));
+  const names = values.registries.split(',');
+  const program = values.distribution ?? ['registry', REGISTRY_PROGRAM].find((name) => !missing(name));
   if (program === undefined) print(`Without distribution: neither registry nor ${REGISTRY_PROGRAM} is on PATH`);
-  else targets.push(await DistributionTarget.open(program, workFolder));
+  else if (names.includes('distribution')) openers.push(() => DistributionTarget.open(program, workFolder));
   const withoutNginx = missing('nginx');
   if (withoutNginx) print(`Without nginx: ${withoutNginx}`);
-  else targets.push(await NginxTarget.open('nginx', workFolder));
-  if (pulp) targets.push(await pulpTarget(pulp, new PulpSubject(pulp, '')));
-  return targets;
+  else if (names.includes('nginx')) openers.push(() => NginxTarget.open('nginx', workFolder));
+  if (pulp) openers.push(() => pulpTarget(pulp, new PulpSubject(pulp, '')));
+  return openers;
 }
 
 async function ostreeBench(

@@ -64,7 +64,9 @@ class Client {
     };
     this.#socket = connect({ host: job.host, port: job.port, noDelay: true, onread: { buffer, callback } }, () => this.#ask());
     this.#socket.on('error', done);
-    this.#socket.on('close', () => done(new Error('the server closed the connection')));
+    this.#socket.on('close', () =>
+      done(new Error(`the server closed the connection, ${this.#left ?? 'all'} bytes missing of ${this.#length}`)),
+    );
   }
 
   #ask(): void {

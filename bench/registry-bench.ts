@@ -47,6 +47,7 @@ export interface RegistryBenchOptions {
   /** Of each pull work. */
   readonly seconds: number;
   readonly works: readonly RegistryWork[];
+  readonly onVersions: (subject: string, versions: Readonly<Record<string, string>>) => void;
   readonly onMeasured: (measurement: RegistryMeasurement) => void;
 }
 
@@ -60,17 +61,23 @@ const CLIENTS = 16;
 /** What a much slower registry gets of a work. */
 const SLOW_SHARE = 0.1;
 
-/** The works, one after the other; within each, one registry after the other, round by round. */
+/** Opens the registries, runs the works one after the other, and within each one registry after the other, round by round. */
 export async function runRegistryBench(
-  targets: readonly RegistryTarget[],
+  openers: readonly (() => Promise<RegistryTarget>)[],
   options: RegistryBenchOptions,
 ): Promise<RegistryMeasurement[]> {
   const namespace = `bench-${randomBytes(4).toString('hex')}`;
+  const scene = new Scene(`${namespace}/pulled`, options.quick);
+  const pushes = new Pushes(namespace, options.quick);
+  const targets: RegistryTarget[] = [];
   const measurements: RegistryMeasurement[] = [];
   try {
-    const scene = new Scene(`${namespace}/pulled`, options.quick);
-    for (const target of targets) await scene.prepare(target);
-    const pushes = new Pushes(namespace, options.quick);
+    for (const open of openers) {
+      const target = await open();
+      targets.push(target);
+      options.onVersions(target.name, await target.versions());
+      await scene.prepare(target);
+    }
     for (let round = 1; round <= options.rounds; round++) {
       for (const work of options.works) {
         for (const target of targets) {
