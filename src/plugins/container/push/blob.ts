@@ -8,8 +8,8 @@ import { artifactKey, pushedPartKey } from '../../../storage/layout.ts';
 import { MissingFileError } from '../../../storage/storage.ts';
 import { digestMismatch, uploadUnknown } from '../registry/registry-error.ts';
 import { ContentSaver } from '../sync/save-declared.ts';
-import { ReceivedBlob } from './received-blob.ts';
-import { following, removeParts, takeUpload, type Upload, type UploadPart, type UploadServices } from './upload.ts';
+import { following, ReceivedBlob } from './received-blob.ts';
+import { removeParts, takeUpload, type Upload, type UploadPart, type UploadServices } from './upload.ts';
 
 export type PushServices = UploadServices & Pick<Services, 'domain'>;
 
