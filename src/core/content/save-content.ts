@@ -51,7 +51,8 @@ async function saveOnce<Column extends string>(
   rows: readonly ContentRow<Column>[],
 ): Promise<(string | undefined)[]> {
   const own = rows.map(() => v7());
-  const lost = await insertUnknown(tx, domainId, table, rows, own);
+  const { made: inserted, lost } = await insertUnknown(tx, domainId, table, rows, own);
+  if (inserted === rows.length) return own;
   const found = await findContent(tx, domainId, table, rows);
   const made = new Set(own);
   const known = found.filter((id): id is string => id !== undefined && !made.has(id));
@@ -81,18 +82,18 @@ export async function findContent<Column extends string>(
   return ids;
 }
 
-/** Inserts what is not there, in the order of keys, so that transactions wait for each other in one direction only. Answers how many of those another transaction inserted first. */
+/** Inserts what is not there, in the order of keys, so that transactions wait for each other in one direction only. Answers how many were inserted, and how many another transaction inserted first. */
 async function insertUnknown<Column extends string>(
   tx: Queryable,
   domainId: string,
   table: ContentTable<Column>,
   rows: readonly ContentRow<Column>[],
   ids: readonly string[],
-): Promise<number> {
+): Promise<{ made: number; lost: number }> {
   const columns = Object.keys(table.columns) as Column[];
   const domainName = table.domain ? sql`domain_id, ` : empty;
   const domainValue = table.domain ? sql`${domainId}::uuid, ` : empty;
-  const [result] = await tx.query<{ lost: number }>(sql`
+  const [result] = await tx.query<{ made: number; lost: number }>(sql`
     with given as materialized (
       select * from unnest(${ids}::uuid[], ${rows.map((row) => row.artifact_id)}::uuid[], ${arraysOf(table, columns, rows)})
         as u(id, artifact_id, ${names(columns)})),
@@ -105,8 +106,10 @@ async function insertUnknown<Column extends string>(
       insert into ${raw(table.table)} (id, ${domainName}${names(columns)})
       select f.id, ${domainValue}${names(columns, 'f')} from fresh f order by ${names(table.key, 'f')}
       on conflict do nothing returning id)
-    select (select count(*) from fresh) - (select count(*) from detail) as lost`);
-  return result ? result.lost : 0;
+    select d.count as made, f.count - d.count as lost
+    from (select count(*) from fresh) f, (select count(*) from detail) d`);
+  if (!result) throw new Error(`what was inserted into ${table.table} was not counted`);
+  return result;
 }
 
 const names = (columns: readonly string[], alias?: string): Sql =>

@@ -1,5 +1,6 @@
 import { type Authenticator, authenticator, ContentGuards, OnDemandArtifacts } from '../../../core/plugin-api.ts';
 import type { Services } from '../../../kit/services.ts';
+import { type Turns, turns } from '../../../lib/turns.ts';
 import { Blobs } from './blob.ts';
 import { Manifests } from './manifest.ts';
 import { servedDistributions } from './served-distribution.ts';
@@ -23,6 +24,8 @@ export interface ServedRegistry {
   readonly manifests: Manifests;
   readonly blobs: Blobs;
   readonly onDemand: OnDemandArtifacts;
+  /** For changes, by repository: one that waits for the lock of its repository would keep a connection to the database meanwhile. */
+  readonly turns: Turns;
   close(): Promise<void>;
 }
 
@@ -45,6 +48,7 @@ export async function openServedRegistry(services: RegistryServices): Promise<Se
     manifests: new Manifests(services),
     blobs,
     onDemand,
+    turns: turns(),
     close: async () => {
       await onDemand.close();
       await upstreams.close();
