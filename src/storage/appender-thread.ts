@@ -1,8 +1,9 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { RunningChecksums } from '../lib/checksums.ts';
 import { type FromAppender, SLOT_BYTES, type ToAppender } from './appender-message.ts';
 import { codeOf } from './full-disk.ts';
+import { writeAll } from './write-all.ts';
 
 interface OpenFile {
   readonly checksums: RunningChecksums;
@@ -24,7 +25,7 @@ function fail(id: number, error: unknown): void {
 
 function append({ checksums, descriptor }: OpenFile, bytes: Uint8Array): void {
   checksums.update(bytes);
-  for (let at = 0; at < bytes.byteLength; ) at += writeSync(descriptor, bytes, at);
+  writeAll(descriptor, bytes);
 }
 
 function end(id: number, { checksums, descriptor }: OpenFile): void {
