@@ -1,9 +1,9 @@
 import type { ChecksumName, Checksums } from '../lib/checksums.ts';
 
 /** Bytes that are handed over at once; also the size of a slot of the shared memory. */
-export const SLOT_BYTES = 256 * 1024;
+export const SLOT_BYTES = 128 * 1024;
 /** Slots of a thread: so many parts of files may be on their way to it. */
-export const SLOTS = 16;
+export const SLOTS = 8;
 
 /** What an appending thread is told of the file `id`; its bytes come in the slots of `workerData`, a SharedArrayBuffer. */
 export type ToAppender =
