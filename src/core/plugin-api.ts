@@ -10,7 +10,6 @@ export { OnDemandArtifacts, UnavailableArtifactError } from './artifacts/open-ar
 export { requireSpace } from './artifacts/require-space.ts';
 export {
   findArtifacts,
-  linkArtifacts,
   type StoredFile,
   saveArtifacts,
   saveNewArtifact,

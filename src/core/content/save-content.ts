@@ -1,6 +1,7 @@
 import { v7 } from 'uuid';
 import type { Queryable } from '../../db/database.ts';
 import { empty, join, raw, type Sql, sql } from '../../db/sql.ts';
+import { linkArtifacts } from '../artifacts/save-artifacts.ts';
 import { seeContent } from './content-selection.ts';
 
 /** A content type's table, as far as saving needs it. Names and types are the code's own. */
@@ -21,7 +22,7 @@ export type ContentRow<Column extends string> = Readonly<Record<Column, unknown>
 /**
  * Saves units of one type, by one statement for all, and answers their ids in the order of `rows`. Units that are there already,
  * or that another transaction saves at the same time, are found by their key and left as they are, except that orphan cleanup spares
- * them from now on. Keys must differ among rows.
+ * them from now on, and that those without a stored file get the one of their row. Keys must differ among rows.
  */
 export async function saveContent<Column extends string>(
   tx: Queryable,
@@ -63,6 +64,11 @@ async function saveOnce<Column extends string>(
   }
   if (known.length === 0) return found;
   const held = new Set(await seeContent(tx, known));
+  const links = rows.flatMap(({ artifact_id }, index) => {
+    const content_id = found[index];
+    return artifact_id !== null && content_id !== undefined && held.has(content_id) ? [{ content_id, artifact_id }] : [];
+  });
+  await linkArtifacts(tx, links);
   return found.map((id) => (id !== undefined && (made.has(id) || held.has(id)) ? id : undefined));
 }
 
