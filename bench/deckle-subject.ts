@@ -11,7 +11,7 @@ export const DECKLE_CREDENTIALS = { username: 'admin', password: 'password' };
 
 /** Deckle as `npm start` runs it: everything embedded, in a new data folder for each round. */
 export class DeckleSubject implements Subject {
-  readonly name = 'deckle';
+  readonly name: string;
   readonly #workFolder: string;
   readonly #upstreamUrl: string;
   readonly #profiles: string | undefined;
@@ -21,15 +21,25 @@ export class DeckleSubject implements Subject {
   #mirror: PulpApiMirror | null = null;
   #origin = '';
 
-  /** With `profiles` each of its processes and threads leaves a CPU profile in that folder when it ends. */
-  constructor(workFolder: string, upstreamUrl: string, profiles?: string, kind = CONTAINER) {
+  /**
+   * With `profiles` each of its processes and threads leaves a CPU profile in that folder when it ends. `build` is another build than that of
+   * this tree, to measure beside it.
+   */
+  constructor(
+    workFolder: string,
+    upstreamUrl: string,
+    profiles?: string,
+    kind = CONTAINER,
+    build: { readonly name: string; readonly dist: string } = { name: 'deckle', dist: BUILT },
+  ) {
+    this.name = build.name;
     this.#kind = kind;
     this.#workFolder = workFolder;
     this.#upstreamUrl = upstreamUrl;
     this.#profiles = profiles;
     // Of its own, so that a build in the meantime does not change the subject between two rounds.
-    this.#program = join(workFolder, 'program');
-    cpSync(BUILT, this.#program, { recursive: true });
+    this.#program = join(workFolder, `${build.name}-program`);
+    cpSync(build.dist, this.#program, { recursive: true });
   }
 
   get origin(): string {
@@ -53,7 +63,7 @@ export class DeckleSubject implements Subject {
   /** `env` are further settings: another database, for example. */
   async open(round: string, env: Readonly<Record<string, string>> = {}): Promise<void> {
     const port = await freePort();
-    const folder = join(this.#workFolder, `deckle-${round}`);
+    const folder = join(this.#workFolder, `${this.name}-${round}`);
     mkdirSync(folder, { recursive: true });
     this.#origin = `http://127.0.0.1:${port}`;
     const program = join(this.#program, 'deckle.mjs');

@@ -6,8 +6,10 @@ import { missing } from '../test/support/missing.ts';
 import { apiReport, runApiBench } from './api-bench.ts';
 import { COPY_TOOLS, CopySubject, REGISTRY_PROGRAM } from './copy-subject.ts';
 import { DECKLE_CREDENTIALS, DeckleSubject } from './deckle-subject.ts';
+import { DistributionTarget } from './distribution-target.ts';
 import { describeMachine } from './machine.ts';
 import { brief, type Measurement } from './measurement.ts';
+import { NginxTarget } from './nginx-target.ts';
 import { type OrphansMeasurement, orphansReport, runOrphansBench } from './orphans-bench.ts';
 import { OSTREE_WORKLOADS, type OstreeBenchOptions, runOstreeBench } from './ostree-bench.ts';
 import { OstreeSubject } from './ostree-subject.ts';
@@ -15,6 +17,9 @@ import { BenchOstreeUpstream } from './ostree-upstream.ts';
 import type { OstreeWorkload } from './ostree-upstream-process.ts';
 import { OSTREE } from './pulp-api-subject.ts';
 import { type PulpOptions, PulpSubject, pulpSession } from './pulp-subject.ts';
+import { REGISTRY_WORKS, type RegistryWork, runRegistryBench } from './registry-bench.ts';
+import { registryReport } from './registry-report.ts';
+import { deckleTarget, pulpTarget, type RegistryTarget } from './registry-target.ts';
 import { type RestTarget, restReport, runRestBench } from './rest-bench.ts';
 import type { Subject } from './subject.ts';
 import { runSyncBench, runVersionsBench } from './sync-bench.ts';
@@ -22,20 +27,25 @@ import { syncReport } from './sync-report.ts';
 import { BenchUpstream } from './upstream.ts';
 import { WORKLOADS, type WorkloadName } from './workload.ts';
 
-const USAGE = `npm run bench -- [sync|versions|rest|ostree|orphans|api ...] [options]
+const USAGE = `npm run bench -- [sync|versions|rest|registry|ostree|orphans|api ...] [options]
 
   sync       mirroring: first sync, no change, one changed tag, second repository
   versions   whether version 100 costs what version 2 does
   rest       requests a second of the REST API at 16 clients
+  registry   pulls, tokens and pushes beside distribution and nginx
   ostree     mirroring of OSTree repositories beside \`ostree pull --mirror\`: first sync, no change, second repository
   orphans    orphan cleanup of 100,000 units, and what pulls feel of it
   api        latencies of the REST API's lists with 1,000 and 100,000 repositories and 1,000,000 content units
-  (all but api when none is named)
+  (all but api and registry when none is named)
 
   --rounds N           rounds, 3 by default
   --quick              small sizes, one round: to see that it works
   --work a,b           workloads of sync: ${WORKLOADS.join(', ')}
   --ostree-work a,b    workloads of ostree: ${Object.keys(OSTREE_WORKLOADS).join(', ')}
+  --registry-work N,N  works of registry by number: ${REGISTRY_WORKS.map((work, index) => `${index + 1} ${work}`).join('; ')}
+  --registries a,b     what registry measures beside Deckle: distribution, nginx
+  --distribution FILE  the registry of distribution; \`registry\` on PATH by default, else Debian's \`${REGISTRY_PROGRAM}\`
+  --beside NAME=FOLDER another build of Deckle (its dist/), measured beside this one by registry
   --subjects a,b       deckle, pulp, ${COPY_TOOLS.join(', ')}; deckle, crane and regsync by default
   --pulp               adds a Pulp that runs on this machine
   --pulp-url URL       where it is; or PULP_URL; http://127.0.0.1:24900 by default
@@ -47,8 +57,8 @@ const USAGE = `npm run bench -- [sync|versions|rest|ostree|orphans|api ...] [opt
   --keep               keep bench/work afterwards
 `;
 
-const PARTS = ['sync', 'versions', 'rest', 'ostree', 'orphans', 'api'] as const;
-const DEFAULT_PARTS: readonly string[] = PARTS.filter((part) => part !== 'api');
+const PARTS = ['sync', 'versions', 'rest', 'registry', 'ostree', 'orphans', 'api'] as const;
+const DEFAULT_PARTS: readonly string[] = PARTS.filter((part) => part !== 'api' && part !== 'registry');
 const SIZES = [
   { repositories: 1_000, units: 1_000_000, inOne: 10_000 },
   { repositories: 100_000, units: 1_000_000, inOne: 10_000 },
@@ -68,6 +78,10 @@ async function main(): Promise<void> {
       quick: { type: 'boolean', default: false },
       work: { type: 'string', default: WORKLOADS.join(',') },
       'ostree-work': { type: 'string', default: Object.keys(OSTREE_WORKLOADS).join(',') },
+      'registry-work': { type: 'string', default: REGISTRY_WORKS.map((_, index) => index + 1).join(',') },
+      registries: { type: 'string', default: 'distribution,nginx' },
+      distribution: { type: 'string' },
+      beside: { type: 'string', multiple: true, default: [] },
       subjects: { type: 'string', default: 'deckle,crane,regsync' },
       pulp: { type: 'boolean', default: false },
       'pulp-url': { type: 'string', default: process.env.PULP_URL ?? 'http://127.0.0.1:24900' },
@@ -135,6 +149,19 @@ async function main(): Promise<void> {
       Object.assign(results, { rest: measured });
       print(restReport(measured));
     }
+    if (parts.includes('registry')) {
+      const works = values['registry-work'].split(',').map(registryWork);
+      const measured = await runRegistryBench(registries(workFolder, deckle, values.pulp ? pulp : null, values), {
+        rounds,
+        quick: values.quick,
+        seconds: values.quick ? 1 : Number(values.seconds),
+        works,
+        onVersions,
+        onMeasured: (one) => print(registryReport([one]).split('\n').at(-1) ?? ''),
+      });
+      Object.assign(results, { registry: measured });
+      print(registryReport(measured));
+    }
     if (parts.includes('api')) {
       const measured = await runApiBench({
         deckle,
@@ -178,6 +205,36 @@ function workloadName(text: string): WorkloadName {
 function ostreeWorkload(text: string): OstreeWorkload {
   if (text === 'medium' || text === 'large') return text;
   throw new Error(`There is no OSTree workload called ${text}; there are ${Object.keys(OSTREE_WORKLOADS).join(', ')}`);
+}
+
+function registryWork(number: string): RegistryWork {
+  const work = REGISTRY_WORKS[Number(number) - 1];
+  if (work === undefined) throw new Error(`There is no registry work ${number}\n\n${USAGE}`);
+  return work;
+}
+
+/** What opens the registries that are asked for and are here. */
+function registries(
+  workFolder: string,
+  deckle: DeckleSubject,
+  pulp: PulpOptions | null,
+  values: { readonly registries: string; readonly distribution?: string | undefined; readonly beside: readonly string[] },
+): (() => Promise<RegistryTarget>)[] {
+  const openers = [() => deckleTarget(deckle)];
+  for (const build of values.beside) {
+    const [name = '', dist = ''] = build.split('=');
+    const beside = new DeckleSubject(workFolder, '', undefined, undefined, { name, dist: resolve(dist) });
+    openers.push(() => deckleTarget(beside));
+  }
+  const names = values.registries.split(',');
+  const program = values.distribution ?? ['registry', REGISTRY_PROGRAM].find((name) => !missing(name));
+  if (program === undefined) print(`Without distribution: neither registry nor ${REGISTRY_PROGRAM} is on PATH`);
+  else if (names.includes('distribution')) openers.push(() => DistributionTarget.open(program, workFolder));
+  const withoutNginx = missing('nginx');
+  if (withoutNginx) print(`Without nginx: ${withoutNginx}`);
+  else if (names.includes('nginx')) openers.push(() => NginxTarget.open('nginx', workFolder));
+  if (pulp) openers.push(() => pulpTarget(pulp, new PulpSubject(pulp, '')));
+  return openers;
 }
 
 async function ostreeBench(

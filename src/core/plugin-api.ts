@@ -12,7 +12,6 @@ export { requireSpace } from './artifacts/require-space.ts';
 export {
   assertStored,
   findArtifacts,
-  linkArtifacts,
   type StoredFile,
   saveArtifacts,
   saveNewArtifact,

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import type { Logger } from 'pino';
+import { Appender } from './appender.ts';
 import { codeOf } from './full-disk.ts';
 import { syncFolder } from './journal.ts';
 import { asidePath, checkKey } from './layout.ts';
@@ -51,6 +52,7 @@ export async function filesystemStorage({ root: given, log }: FilesystemStorageO
 class FilesystemStorage implements Storage {
   readonly #root: string;
   readonly #writer: Writer;
+  readonly #appender = new Appender();
   readonly #temporary: ProcessFolder;
   readonly #journals: ProcessFolder;
   readonly #asideFolders = new Set<string>();
@@ -72,7 +74,13 @@ class FilesystemStorage implements Storage {
   reserve(): PendingLocalFile {
     this.#created += 1;
     const path = join(this.#temporary.path, `file-${this.#created}`);
-    return new PendingLocalFile({ path, root: this.#root, writer: this.#writer, resolveKey: (key) => this.localPath(key) });
+    return new PendingLocalFile({
+      path,
+      root: this.#root,
+      writer: this.#writer,
+      appender: this.#appender,
+      resolveKey: (key) => this.localPath(key),
+    });
   }
 
   async putSmall(files: readonly { readonly key: string; readonly body: Buffer }[]): Promise<void> {
@@ -188,6 +196,7 @@ class FilesystemStorage implements Storage {
   }
 
   async close(): Promise<void> {
+    await this.#appender.close();
     await this.#writer.close();
     await this.#temporary.close();
     await this.#journals.leave();

@@ -1,4 +1,6 @@
 import { type FileHandle, open, rm } from 'node:fs/promises';
+import type { ChecksumName } from '../lib/checksums.ts';
+import type { Appended, Appender } from './appender.ts';
 import { namedError } from './full-disk.ts';
 import type { PendingFile } from './storage.ts';
 import type { Writer } from './writer.ts';
@@ -9,6 +11,7 @@ export interface PendingLocalFileOptions {
   /** The storage's folder, to be named when it is full. */
   readonly root: string;
   readonly writer: Writer;
+  readonly appender: Appender;
   /** Checks a key and makes it an absolute path. */
   readonly resolveKey: (key: string) => string;
 }
@@ -39,6 +42,11 @@ export class PendingLocalFile implements PendingFile {
       const handle = await this.#opened();
       for (let at = 0; at < chunk.byteLength; ) at += (await handle.write(chunk, at)).bytesWritten;
     });
+  }
+
+  async append(bytes: AsyncIterable<Uint8Array>, checksums: Iterable<ChecksumName>): Promise<Appended> {
+    this.#checkOpen();
+    return this.#attempt(() => this.#options.appender.append(this.path, bytes, [...checksums]));
   }
 
   async commit(key: string): Promise<void> {
@@ -72,9 +80,9 @@ export class PendingLocalFile implements PendingFile {
     if (this.#ended) throw new Error('this pending file was already committed, aborted or has failed');
   }
 
-  async #attempt(step: () => Promise<void>): Promise<void> {
+  async #attempt<T>(step: () => Promise<T>): Promise<T> {
     try {
-      await step();
+      return await step();
     } catch (error) {
       await this.abort();
       throw namedError(error, this.#options.root);

@@ -1,4 +1,6 @@
 import type { Readable } from 'node:stream';
+import type { ChecksumName } from '../lib/checksums.ts';
+import type { Appended } from './appender.ts';
 
 /** What a reader wants of a stored file: all of it, or `length` bytes from `start`. */
 export interface ByteRange {
@@ -72,6 +74,8 @@ export interface PendingFile {
   readonly path: string | undefined;
   /** Appends; resolves when the chunk may be reused. */
   write(chunk: Uint8Array): Promise<void>;
+  /** Appends all bytes and computes their checksums, off the event loop where that can be. Throws what `bytes` throws, too. */
+  append(bytes: AsyncIterable<Uint8Array>, checksums: Iterable<ChecksumName>): Promise<Appended>;
   /** Makes it durable and visible under `key`. Replaces nothing: an existing file of the same key is kept, being the same bytes. */
   commit(key: string): Promise<void>;
   /** Drops it. Safe after an error. */

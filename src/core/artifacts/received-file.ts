@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import type { FormPart } from '../../kit/api.ts';
 import { ValidationError } from '../../kit/errors.ts';
 import type { Services } from '../../kit/services.ts';
-import { type ChecksumName, type Checksums, RunningChecksums } from '../../lib/checksums.ts';
+import type { ChecksumName, Checksums } from '../../lib/checksums.ts';
 import type { PendingFile } from '../../storage/storage.ts';
 import { type StoredFile, storedFile } from './save-artifacts.ts';
 
@@ -28,18 +28,16 @@ export class ReceivedFile {
   ): Promise<ReceivedFile> {
     const pending = await storage.create();
     try {
-      const checksums = new RunningChecksums(wanted);
       let size = 0;
-      for await (const chunk of bytes) {
-        size += chunk.byteLength;
-        if (size > most) {
-          await pending.abort();
-          continue;
+      const upToMost = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
+        for await (const chunk of bytes) {
+          size += chunk.byteLength;
+          if (size <= most) yield chunk;
         }
-        checksums.update(chunk);
-        await pending.write(chunk);
-      }
-      return new ReceivedFile(pending, size, checksums.finish());
+      };
+      const { checksums } = await pending.append(upToMost(), wanted);
+      if (size > most) await pending.abort();
+      return new ReceivedFile(pending, size, checksums);
     } catch (error) {
       await pending.abort();
       throw error;

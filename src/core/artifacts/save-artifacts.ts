@@ -31,35 +31,40 @@ export async function saveArtifacts(
   files: readonly StoredFile[],
 ): Promise<ReadonlyMap<string, string>> {
   if (files.length === 0) return new Map();
-  const ids = await writeArtifacts(tx, domainId, files);
+  const rows = await writeArtifacts(tx, domainId, files);
+  const ids = new Map(rows.map(({ sha256, id }) => [sha256, id]));
   for (const { file } of await undoom(tx, domainId, [...ids.keys()])) await storage.bringBack(file);
   return ids;
 }
 
+interface WrittenArtifact {
+  readonly id: string;
+  readonly sha256: string;
+  /** Key of its file. */
+  readonly file: string;
+  /** Whether it was not there before. */
+  readonly made: boolean;
+}
+
 /** As `saveArtifacts`, without the files. */
-async function writeArtifacts(
-  tx: Queryable,
-  domainId: string,
-  files: readonly StoredFile[],
-): Promise<ReadonlyMap<string, string>> {
+function writeArtifacts(tx: Queryable, domainId: string, files: readonly StoredFile[]): Promise<WrittenArtifact[]> {
   const bySha256 = new Map(files.map((file) => [file.checksums.sha256, file]));
   const sorted = [...bySha256.values()].sort((a, b) => (a.checksums.sha256 < b.checksums.sha256 ? -1 : 1));
   const sha256 = sorted.map((file) => file.checksums.sha256);
   const [md5, sha1, sha224, sha384, sha512] = CHECKSUM_COLUMNS.map((name) => sorted.map((file) => file.checksums[name] ?? null));
-  const rows = await tx.query<{ sha256: string; id: string }>(sql`
+  return tx.query<WrittenArtifact>(sql`
     insert into artifact (id, domain_id, file, size, sha256, md5, sha1, sha224, sha384, sha512)
     select t.id, ${domainId}::uuid, t.file, t.size, t.sha256, t.md5, t.sha1, t.sha224, t.sha384, t.sha512
     from unnest(${sorted.map(() => v7())}::uuid[], ${sha256.map(artifactKey)}::text[], ${sorted.map((file) => file.size)}::bigint[],
       ${sha256}::text[], ${md5}::text[], ${sha1}::text[], ${sha224}::text[], ${sha384}::text[], ${sha512}::text[])
       as t(id, file, size, sha256, md5, sha1, sha224, sha384, sha512)
     on conflict (domain_id, sha256) do update set last_seen = now()
-    returning sha256, id`);
-  return new Map(rows.map((row) => [row.sha256, row.id]));
+    returning sha256, id, file, xmax = 0 as made`);
 }
 
 /**
- * Writes one artifact and answers its id; undefined, with nothing stored, where it is there already, and is spared as if it had just been
- * stored. Of several at once, one makes it. `store` makes the file durable under its key: here, where the row is this transaction's, for no
+ * Writes one artifact, where it is not there; one that is, is spared as if it had just been stored. Of several at once, one makes it, and the
+ * others wait for the end of its transaction. `store` makes the file durable under its key: here, where the row is this transaction's, for no
  * cleanup waits for an upload, and a file that came before its row might go before it.
  */
 export async function saveNewArtifact(
@@ -68,16 +73,15 @@ export async function saveNewArtifact(
   domainId: string,
   file: StoredFile,
   store: () => Promise<void>,
-): Promise<string | undefined> {
+): Promise<Omit<WrittenArtifact, 'sha256'>> {
   const { sha256 } = file.checksums;
-  await tx.query(sql`select pg_advisory_xact_lock(hashtext(${`artifact ${sha256}`}))`);
-  if ((await findArtifacts(tx, domainId, [sha256])).length > 0) return undefined;
-  const id = (await writeArtifacts(tx, domainId, [file])).get(sha256);
-  if (id === undefined) throw new Error(`the artifact ${sha256} went while it was saved`);
+  const [written] = await writeArtifacts(tx, domainId, [file]);
+  if (!written) throw new Error(`the artifact ${sha256} went while it was saved`);
+  if (!written.made) return written;
   const doomed = await undoom(tx, domainId, [sha256]);
   await store();
   for (const { file: key } of doomed) await storage.bringBack(key);
-  return id;
+  return written;
 }
 
 /**

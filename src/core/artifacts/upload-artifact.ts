@@ -79,8 +79,8 @@ function save(upload: ReceivedFile, { db, storage, domain }: Services): Promise<
   const { file } = upload;
   const { sha256 } = file.checksums;
   return db.transaction(async (tx) => {
-    const id = await saveNewArtifact(tx, storage, domain.id, file, () => upload.keepAt(artifactKey(sha256)));
-    if (id === undefined) throw refuse(artifactExists(sha256));
+    const { id, made } = await saveNewArtifact(tx, storage, domain.id, file, () => upload.keepAt(artifactKey(sha256)));
+    if (!made) throw refuse(artifactExists(sha256));
     return id;
   });
 }

@@ -1,6 +1,7 @@
 import { v7 } from 'uuid';
 import type { Queryable } from '../../db/database.ts';
 import { empty, join, raw, type Sql, sql } from '../../db/sql.ts';
+import { linkArtifacts } from '../artifacts/save-artifacts.ts';
 import { seeContent } from './content-selection.ts';
 
 /** A content type's table, as far as saving needs it. Names and types are the code's own. */
@@ -21,7 +22,7 @@ export type ContentRow<Column extends string> = Readonly<Record<Column, unknown>
 /**
  * Saves units of one type, by one statement for all, and answers their ids in the order of `rows`. Units that are there already,
  * or that another transaction saves at the same time, are found by their key and left as they are, except that orphan cleanup spares
- * them from now on. Keys must differ among rows.
+ * them from now on, and that those without a stored file get the one of their row. Keys must differ among rows.
  */
 export async function saveContent<Column extends string>(
   tx: Queryable,
@@ -51,7 +52,8 @@ async function saveOnce<Column extends string>(
   rows: readonly ContentRow<Column>[],
 ): Promise<(string | undefined)[]> {
   const own = rows.map(() => v7());
-  const lost = await insertUnknown(tx, domainId, table, rows, own);
+  const { made: inserted, lost } = await insertUnknown(tx, domainId, table, rows, own);
+  if (inserted === rows.length) return own;
   const found = await findContent(tx, domainId, table, rows);
   const made = new Set(own);
   const known = found.filter((id): id is string => id !== undefined && !made.has(id));
@@ -62,6 +64,11 @@ async function saveOnce<Column extends string>(
   }
   if (known.length === 0) return found;
   const held = new Set(await seeContent(tx, known));
+  const links = rows.flatMap(({ artifact_id }, index) => {
+    const content_id = found[index];
+    return artifact_id !== null && content_id !== undefined && held.has(content_id) ? [{ content_id, artifact_id }] : [];
+  });
+  await linkArtifacts(tx, links);
   return found.map((id) => (id !== undefined && (made.has(id) || held.has(id)) ? id : undefined));
 }
 
@@ -81,18 +88,18 @@ export async function findContent<Column extends string>(
   return ids;
 }
 
-/** Inserts what is not there, in the order of keys, so that transactions wait for each other in one direction only. Answers how many of those another transaction inserted first. */
+/** Inserts what is not there, in the order of keys, so that transactions wait for each other in one direction only. Answers how many were inserted, and how many another transaction inserted first. */
 async function insertUnknown<Column extends string>(
   tx: Queryable,
   domainId: string,
   table: ContentTable<Column>,
   rows: readonly ContentRow<Column>[],
   ids: readonly string[],
-): Promise<number> {
+): Promise<{ made: number; lost: number }> {
   const columns = Object.keys(table.columns) as Column[];
   const domainName = table.domain ? sql`domain_id, ` : empty;
   const domainValue = table.domain ? sql`${domainId}::uuid, ` : empty;
-  const [result] = await tx.query<{ lost: number }>(sql`
+  const [result] = await tx.query<{ made: number; lost: number }>(sql`
     with given as materialized (
       select * from unnest(${ids}::uuid[], ${rows.map((row) => row.artifact_id)}::uuid[], ${arraysOf(table, columns, rows)})
         as u(id, artifact_id, ${names(columns)})),
@@ -105,8 +112,10 @@ async function insertUnknown<Column extends string>(
       insert into ${raw(table.table)} (id, ${domainName}${names(columns)})
       select f.id, ${domainValue}${names(columns, 'f')} from fresh f order by ${names(table.key, 'f')}
       on conflict do nothing returning id)
-    select (select count(*) from fresh) - (select count(*) from detail) as lost`);
-  return result ? result.lost : 0;
+    select d.count as made, f.count - d.count as lost
+    from (select count(*) from fresh) f, (select count(*) from detail) d`);
+  if (!result) throw new Error(`what was inserted into ${table.table} was not counted`);
+  return result;
 }
 
 const names = (columns: readonly string[], alias?: string): Sql =>

@@ -145,29 +145,34 @@ async function associate(
   const added = countsOf(rows.filter((row) => row.side === 'added'));
   let removed = countsOf(rows.filter((row) => row.side === 'removed'));
   for (const rule of publication.unique ?? []) {
-    if (added[rule.pulp_type]) removed = sumOf(removed, await removeReplaced(tx, repository, rule));
+    const count = added[rule.pulp_type] ?? 0;
+    if (count > 1) await checkUnique(tx, repository, rule);
+    if (count > 0) removed = sumOf(removed, await removeReplaced(tx, repository, rule));
   }
   return { added, removed };
+}
+
+/** Units of the rule's type that the next version adds, with what must be unique. */
+const addedOf = (repository: LockedRepository, rule: UniqueInVersion) => sql`
+  select t.id, t.${raw(rule.column)} as value from repository_content rc join ${raw(rule.table)} t on t.id = rc.content_id
+  where rc.repository_id = ${repository.id}::uuid and rc.version_added = ${repository.next_version}::int`;
+
+/** Throws DuplicateContentError where two added units are the same to the rule. */
+async function checkUnique(tx: Queryable, repository: LockedRepository, rule: UniqueInVersion): Promise<void> {
+  const [twice] = await tx.query<{ value: string }>(sql`
+    select a.value from (${addedOf(repository, rule)}) a group by a.value having count(*) > 1 limit 1`);
+  if (!twice) return;
+  throw new DuplicateContentError(
+    `[PLP0022] Cannot create repository version: more than one of the added ${rule.pulp_type} units has the ${rule.column} "${twice.value}".`,
+  );
 }
 
 /** Removes the units whose place an added one takes; the counts of those. */
 async function removeReplaced(tx: Queryable, repository: LockedRepository, rule: UniqueInVersion): Promise<ContentCounts> {
   const number = repository.next_version;
-  const table = raw(rule.table);
-  const column = raw(rule.column);
-  const added = sql`
-    select t.id, t.${column} as value from repository_content rc join ${table} t on t.id = rc.content_id
-    where rc.repository_id = ${repository.id}::uuid and rc.version_added = ${number}::int`;
-  const [twice] = await tx.query<{ value: string }>(sql`
-    select a.value from (${added}) a group by a.value having count(*) > 1 limit 1`);
-  if (twice) {
-    throw new DuplicateContentError(
-      `[PLP0022] Cannot create repository version: more than one of the added ${rule.pulp_type} units has the ${rule.column} "${twice.value}".`,
-    );
-  }
   const count = await tx.execute(sql`
     update repository_content rc set version_removed = ${number}::int
-    from (${added}) a join ${table} old on old.${column} = a.value and old.id <> a.id
+    from (${addedOf(repository, rule)}) a join ${raw(rule.table)} old on old.${raw(rule.column)} = a.value and old.id <> a.id
     where rc.repository_id = ${repository.id}::uuid and rc.content_id = old.id
       and rc.version_removed is null and rc.version_added < ${number}::int`);
   return count === 0 ? {} : { [rule.pulp_type]: count };
@@ -183,10 +188,10 @@ async function insertVersion(
   const number = repository.next_version;
   const present = sumOf(sumOf(repository.present, added), removed, -1);
   await tx.execute(sql`
-    insert into repository_version (id, repository_id, number, base_version_id, added, removed, present)
-    values (${id}::uuid, ${repository.id}::uuid, ${number}, ${baseVersionId}::uuid,
-      ${JSON.stringify(added)}::jsonb, ${JSON.stringify(removed)}::jsonb, ${JSON.stringify(present)}::jsonb)`);
-  await tx.execute(sql`
+    with version as (
+      insert into repository_version (id, repository_id, number, base_version_id, added, removed, present)
+      values (${id}::uuid, ${repository.id}::uuid, ${number}, ${baseVersionId}::uuid,
+        ${JSON.stringify(added)}::jsonb, ${JSON.stringify(removed)}::jsonb, ${JSON.stringify(present)}::jsonb))
     update repository set next_version = ${number}::int + 1, pulp_last_updated = now() where id = ${repository.id}::uuid`);
   return { id, pulp_type: repository.pulp_type, number, added: totalOf(added), removed: totalOf(removed) };
 }

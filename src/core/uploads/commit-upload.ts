@@ -109,8 +109,8 @@ async function complete(
   const { artifactId, released } = await services.db.transaction(async (tx) => {
     await assertFence(tx, task);
     const store = () => pending.commit(artifactKey(sha256));
-    const id = await saveNewArtifact(tx, services.storage, task.domain_id, file, store);
-    if (id === undefined) throw new UploadCommitError(artifactExists(sha256));
+    const { id, made } = await saveNewArtifact(tx, services.storage, task.domain_id, file, store);
+    if (!made) throw new UploadCommitError(artifactExists(sha256));
     const completed = await tx.execute(sql`
       update upload set completed = clock_timestamp(), pulp_last_updated = clock_timestamp(), artifact_id = ${id}::uuid
       where id = ${uploadId}::uuid and completed is null`);

@@ -5,6 +5,7 @@ import type { Caller, Login } from '../../kit/api.ts';
 import { ApiError } from '../../kit/errors.ts';
 import type { Services } from '../../kit/services.ts';
 import { verifyPassword } from '../../lib/password-hash.ts';
+import { type Reader, readTogether } from '../../lib/read-together.ts';
 import { type AuditEntry, writeAudit } from '../audit/audit-log.ts';
 import { findApiToken, isApiToken } from './api-token.ts';
 import { passwordCredential, stillGood, tokenCredential, type UserRow } from './credential.ts';
@@ -81,17 +82,19 @@ const authenticators = new WeakMap<Services['db'], Authenticator>();
 /** Runs an attempt within the limits of its address and user name. One that fails is noted in the audit log. */
 type Limited = (username: string, source: RequestSource, work: () => Promise<boolean>) => Promise<boolean>;
 
-async function readRow(db: Services['db'], username: string): Promise<UserRow | undefined> {
+/** Reads the rows of users, of all names that are asked for at once together: a registry asks for one with each request. */
+function rowReader(db: Services['db']): Reader<string, UserRow> {
+  const read = readTogether(async (usernames: readonly string[]) => {
+    const rows = await db.query<UserRow>(sql`
+      select id, username, password, is_active, is_superuser from app_user where username = any(${usernames}::text[])`);
+    return new Map(rows.map((row) => [row.username, row]));
+  });
   // PostgreSQL has no text with NUL, so nobody has such a name.
-  if (username.includes('\0')) return undefined;
-  const [row] = await db.query<UserRow>(
-    sql`select id, username, password, is_active, is_superuser from app_user where username = ${username}`,
-  );
-  return row;
+  return async (username) => (username.includes('\0') ? undefined : read(username));
 }
 
 /** Makes what answers the user whose password it is, or undefined. */
-function passwordProver(db: Services['db'], limited: Limited) {
+function passwordProver(readRow: Reader<string, UserRow>, limited: Limited) {
   const key = randomBytes(32);
   const verified = new LRUCache<string, true>({ max: MAX_VERIFIED, ttl: VERIFIED_MS });
   const attempts = new Map<string, Promise<boolean>>();
@@ -106,7 +109,7 @@ function passwordProver(db: Services['db'], limited: Limited) {
   };
 
   return async (username: string, password: string, source: RequestSource): Promise<UserRow | undefined> => {
-    const row = await readRow(db, username);
+    const row = await readRow(username);
     const stored = row?.is_active ? (row.password ?? undefined) : undefined;
     const proof = createHmac('sha256', key)
       .update(JSON.stringify([row?.id ?? username, stored ?? null, password]))
@@ -122,13 +125,14 @@ function passwordProver(db: Services['db'], limited: Limited) {
 }
 
 function makeAuthenticator({ db, clock }: AuthenticatorServices): Authenticator {
+  const readRow = rowReader(db);
   const throttle = new FailureThrottle(clock);
   const limited: Limited = async (username, source, work) => {
     const right = await throttle.guard([`address ${source.ip}`, `user ${username}`], work);
     if (!right) await writeAudit(db, failedLogin(username, source));
     return right;
   };
-  const provenUser = passwordProver(db, limited);
+  const provenUser = passwordProver(readRow, limited);
 
   const check = async (username: string, password: string, source: RequestSource): Promise<Login> => {
     if (isApiToken(password) && !username.includes('\0')) {
@@ -151,11 +155,11 @@ function makeAuthenticator({ db, clock }: AuthenticatorServices): Authenticator 
     password: check,
     knows: async (username, password, source) => (await provenUser(username, password, source)) !== undefined,
     find: async (username) => {
-      const row = await readRow(db, username);
+      const row = await readRow(username);
       return row?.is_active ? { id: row.id, username: row.username, is_superuser: row.is_superuser } : undefined;
     },
     again: async (username, credential) => {
-      const row = await readRow(db, username);
+      const row = await readRow(username);
       return row && (await stillGood(db, row, credential)) ? loginOf(row, credential) : undefined;
     },
   };

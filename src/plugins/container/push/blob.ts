@@ -1,4 +1,4 @@
-import { findArtifacts, saveNewArtifact, seeContent, storedFile } from '../../../core/plugin-api.ts';
+import { saveNewArtifact, seeContent, storedFile } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
@@ -8,10 +8,9 @@ import { artifactKey, pushedPartKey } from '../../../storage/layout.ts';
 import { MissingFileError } from '../../../storage/storage.ts';
 import { digestMismatch, uploadUnknown } from '../registry/registry-error.ts';
 import { ContentSaver } from '../sync/save-declared.ts';
-import { ReceivedBlob } from './received-blob.ts';
+import { following, ReceivedBlob } from './received-blob.ts';
 import {
   endUpload,
-  following,
   type IncomingBytes,
   removeParts,
   requireRoom,
@@ -109,12 +108,9 @@ async function keepArtifact(tx: Queryable, { storage, domain }: PushServices, bl
   const file = storedFile(blob.size, blob.checksums);
   const { sha256 } = file.checksums;
   const key = artifactKey(sha256);
-  const made = await saveNewArtifact(tx, storage, domain.id, file, () => blob.store(key));
-  if (made !== undefined) return made;
-  const [known] = await findArtifacts(tx, domain.id, [sha256]);
-  if (!known) throw new Error(`the artifact ${sha256} went while it was looked for`);
-  if ((await storage.size(known.file)) === undefined) await blob.store(known.file);
-  return known.id;
+  const kept = await saveNewArtifact(tx, storage, domain.id, file, () => blob.store(key));
+  if (!kept.made && (await storage.size(kept.file)) === undefined) await blob.store(kept.file);
+  return kept.id;
 }
 
 /** Content is the repository's, until a version holds it. */

@@ -1,5 +1,5 @@
 import { buffer } from 'node:stream/consumers';
-import { anyOf, contentIds, lockRepository, publishLocked } from '../../../core/plugin-api.ts';
+import { anyOf, contentIds, lockRepository, type PublishedVersion, publishLocked } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import { isForeignKeyViolation } from '../../../kit/conflicts.ts';
@@ -71,20 +71,22 @@ async function takeManifest(services: ManifestServices, push: ManifestPush): Pro
     await saver.saveIn(tx, [{ kind: 'manifest', manifest, derived }, ...tags]);
     const roots = manifest.subject === undefined ? saver.roots : [...saver.roots, saver.manifestId(digest)];
     if (roots.length === 0) return addPending(tx, repository.id, saver.manifestId(digest));
-    const closure = closureOf(contentIds(roots));
-    const add = anyOf([closure, waitingSignatures(repository.id, closure)]);
-    await publishLocked(tx, repository, { change: { add }, unique: [UNIQUE_TAGS] });
-    await settlePending(tx, repository.id);
+    // All that is below an image is in hand; what is below an index has to be looked for.
+    const below = [saver.manifestId(digest), ...named.blobs.map(({ id }) => id)];
+    const whole = manifest.kind === 'index' ? closureOf(contentIds(roots)) : contentIds([...roots, ...below]);
+    const add = anyOf([whole, waitingSignatures(repository.id, whole)]);
+    const version = await publishLocked(tx, repository, { change: { add }, unique: [UNIQUE_TAGS] });
+    if (version) await settlePending(tx, repository.id, version);
   });
   return manifest;
 }
 
-/** What versions hold now waits no more. */
-async function settlePending(tx: Queryable, repositoryId: string): Promise<void> {
+/** What the version has brought waits no more. */
+async function settlePending(tx: Queryable, repositoryId: string, { number }: PublishedVersion): Promise<void> {
   await tx.execute(sql`
     delete from container_pending_content p using repository_content rc
-    where p.repository_id = ${repositoryId}::uuid and rc.repository_id = ${repositoryId}::uuid and rc.content_id = p.content_id
-      and rc.version_removed is null`);
+    where rc.repository_id = ${repositoryId}::uuid and rc.version_added = ${number}::int
+      and p.repository_id = ${repositoryId}::uuid and p.content_id = rc.content_id`);
 }
 
 function parsed({ body, contentType, digest }: ManifestPush): Manifest {

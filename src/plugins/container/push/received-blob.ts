@@ -1,5 +1,4 @@
-import type { ChecksumName, Checksums } from '../../../lib/checksums.ts';
-import { RunningChecksums } from '../../../lib/checksums.ts';
+import { type ChecksumName, type Checksums, checksumsOf } from '../../../lib/checksums.ts';
 import type { PendingFile, Storage } from '../../../storage/storage.ts';
 import { blobTooLarge } from '../registry/registry-error.ts';
 
@@ -20,12 +19,16 @@ export class ReceivedBlob {
   /** The bytes, while they are few. */
   readonly held: Buffer | undefined;
   readonly #storage: Pick<Storage, 'putSmall'>;
-  readonly #pending: PendingFile;
+  readonly #pending: PendingFile | undefined;
 
-  private constructor(storage: Pick<Storage, 'putSmall'>, pending: PendingFile, held: Buffer | undefined, of: Counted) {
+  private constructor(
+    storage: Pick<Storage, 'putSmall'>,
+    of: Pick<ReceivedBlob, 'size' | 'checksums' | 'held'>,
+    pending?: PendingFile,
+  ) {
     this.#storage = storage;
     this.#pending = pending;
-    this.held = held;
+    this.held = of.held;
     this.size = of.size;
     this.checksums = of.checksums;
   }
@@ -36,43 +39,47 @@ export class ReceivedBlob {
     { wanted, most }: Reception,
     storage: Pick<Storage, 'reserve' | 'putSmall'>,
   ): Promise<ReceivedBlob> {
-    const pending = storage.reserve();
-    try {
-      const checksums = new RunningChecksums(wanted);
-      let held: Buffer[] | undefined = [];
-      let size = 0;
-      for await (const chunk of bytes) {
-        size += chunk.byteLength;
-        if (size > most) throw blobTooLarge(most);
-        checksums.update(chunk);
-        if (held && size <= HELD_BYTES) {
-          held.push(Buffer.from(chunk));
-          continue;
-        }
-        for (const one of held ?? []) await pending.write(one);
-        held = undefined;
-        await pending.write(chunk);
-      }
-      return new ReceivedBlob(storage, pending, held && Buffer.concat(held), { size, checksums: checksums.finish() });
-    } catch (error) {
-      await pending.abort();
-      throw error;
+    const source = upTo(bytes, most);
+    const begin: Uint8Array[] = [];
+    let size = 0;
+    for (let next = await source.next(); !next.done; next = await source.next()) {
+      begin.push(next.value);
+      size += next.value.byteLength;
+      if (size <= HELD_BYTES) continue;
+      const pending = storage.reserve();
+      const appended = await pending.append(following(begin, source), wanted);
+      return new ReceivedBlob(storage, { ...appended, held: undefined }, pending);
     }
+    const held = Buffer.concat(begin);
+    return new ReceivedBlob(storage, { size, checksums: checksumsOf([...wanted], held), held });
   }
 
   /** Makes the bytes durable under the key. */
   async store(key: string): Promise<void> {
     if (this.held) await this.#storage.putSmall([{ key, body: this.held }]);
-    else await this.#pending.commit(key);
+    else await this.#pending?.commit(key);
   }
 
   /** Safe after `store`, and after an error. */
-  drop(): Promise<void> {
-    return this.#pending.abort();
+  async drop(): Promise<void> {
+    await this.#pending?.abort();
   }
 }
 
-interface Counted {
-  readonly size: number;
-  readonly checksums: Checksums;
+/** One after the other. */
+export async function* following(
+  first: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  second: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* first;
+  yield* second;
+}
+
+async function* upTo(bytes: AsyncIterable<Uint8Array>, most: number): AsyncGenerator<Uint8Array, void, undefined> {
+  let size = 0;
+  for await (const chunk of bytes) {
+    size += chunk.byteLength;
+    if (size > most) throw blobTooLarge(most);
+    yield chunk;
+  }
 }

@@ -23,6 +23,10 @@ export async function sweepPushes(services: Services): Promise<void> {
     services,
     expired.flatMap(({ parts }) => parts),
   );
+  // A push settles what its own version brings: this is what came into a version in another way.
+  await db.execute(sql`
+    delete from container_pending_content p using repository_content rc
+    where rc.repository_id = p.repository_id and rc.content_id = p.content_id and rc.version_removed is null`);
   await db.execute(sql`
     delete from container_pending_content p using container_blob b
     where b.id = p.content_id and p.pulp_created < now() - make_interval(hours => ${hours}::int) and not exists (

@@ -6,7 +6,7 @@ import { sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
 import { pushedPartKey } from '../../../storage/layout.ts';
 import { blobTooLarge, tooManyUploads, uploadOutOfOrder, uploadUnknown } from '../registry/registry-error.ts';
-import { ReceivedBlob } from './received-blob.ts';
+import { following, ReceivedBlob } from './received-blob.ts';
 
 /*
  * A blob that comes in several requests, which may be answered by several processes. A few bytes are kept in the upload's row; more
@@ -149,13 +149,4 @@ export async function removeParts({ storage, log }: UploadServices, files: reado
       log.warn({ err: error, part: id }, 'a part of a pushed blob could not be removed; the sweeper will');
     }
   }
-}
-
-/** One after the other. */
-export async function* following(
-  first: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  second: AsyncIterable<Uint8Array>,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  yield* first;
-  yield* second;
 }

@@ -295,7 +295,8 @@ async function putManifest(asked: PushRequest, { name, reference }: PathOf<'mani
   const digest = parseDigest(reference);
   const tags = digest ? tagsIn(url) : [reference];
   const contentType = request.headers['content-type'];
-  const manifest = await pushManifest(registry.services, { repository_id, body, contentType, digest, tags });
+  const pushed = { repository_id, body, contentType, digest, tags };
+  const manifest = await registry.turns(repository_id, () => pushManifest(registry.services, pushed));
   await registry.services.db.seenEverywhere();
   await noteChange(asked, access, `${name}${digest ? `@${digest}` : `:${reference}`}`, { digest: manifest.digest, tags });
   return reply
@@ -340,9 +341,9 @@ async function removeManifest(
   const { registry, reply } = asked;
   const digest = parseDigest(reference);
   const { repository_id } = access;
-  const removed = await (digest
-    ? deleteManifest(registry.services, repository_id, digest)
-    : deleteTag(registry.services, repository_id, reference));
+  const removed = await registry.turns(repository_id, () =>
+    digest ? deleteManifest(registry.services, repository_id, digest) : deleteTag(registry.services, repository_id, reference),
+  );
   if (!removed) throw manifestUnknown(reference);
   await registry.services.db.seenEverywhere();
   await noteChange(asked, access, `${name}${digest ? '@' : ':'}${reference}`);
@@ -357,8 +358,8 @@ export async function answerBlobRemoval(
   const { registry, request, reply } = asked;
   if (request.method !== 'DELETE') throw unsupported(request.method, 'GET, HEAD, DELETE');
   const { repository_id } = await writableRepository(registry, request, name);
-  const removed = await whileThere(name, () => deleteBlob(registry.services, repository_id, digest));
-  if (!removed) throw blobUnknown(digest);
+  const remove = () => registry.turns(repository_id, () => deleteBlob(registry.services, repository_id, digest));
+  if (!(await whileThere(name, remove))) throw blobUnknown(digest);
   await registry.services.db.seenEverywhere();
   return reply.code(202).header('content-length', '0').send();
 }

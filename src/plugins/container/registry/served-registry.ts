@@ -1,5 +1,6 @@
 import { type Authenticator, authenticator, ContentGuards, OnDemandArtifacts, servedVersion } from '../../../core/plugin-api.ts';
 import type { Services } from '../../../kit/services.ts';
+import { type Turns, turns } from '../../../lib/turns.ts';
 import { PullThrough } from '../pull-through/pull-through.ts';
 import { Blobs } from './blob.ts';
 import { Manifests } from './manifest.ts';
@@ -27,6 +28,8 @@ export interface ServedRegistry {
   readonly blobs: Blobs;
   readonly onDemand: OnDemandArtifacts;
   readonly pullThrough: PullThrough;
+  /** For changes, by repository: one that waits for the lock of its repository would keep a connection to the database meanwhile. */
+  readonly turns: Turns;
   close(): Promise<void>;
 }
 
@@ -62,6 +65,7 @@ export async function openServedRegistry(services: RegistryServices): Promise<Se
     blobs,
     onDemand,
     pullThrough,
+    turns: turns(),
     close: async () => {
       await pullThrough.close();
       await onDemand.close();

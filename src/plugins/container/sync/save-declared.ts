@@ -1,4 +1,4 @@
-import { linkArtifacts, saveArtifacts, saveContent } from '../../../core/plugin-api.ts';
+import { saveArtifacts, saveContent } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
@@ -100,11 +100,6 @@ export class ContentSaver {
       const row = rows[index];
       if (row) this.#blobs.set(row.digest, id);
     });
-    const stored = rows.flatMap(({ artifact_id }, index) => {
-      const content_id = ids[index];
-      return artifact_id === null || content_id === undefined ? [] : [{ content_id, artifact_id }];
-    });
-    await linkArtifacts(tx, stored);
     if (this.#remoteId === undefined) return;
     await tx.execute(sql`
       insert into remote_content (content_id, remote_id)

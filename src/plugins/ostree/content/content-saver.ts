@@ -1,4 +1,4 @@
-import { linkArtifacts, type StoredFile, saveArtifacts, saveContent } from '../../../core/plugin-api.ts';
+import { type StoredFile, saveArtifacts, saveContent } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
@@ -52,10 +52,6 @@ export class ContentSaver {
         artifact_id: file ? artifactOf(artifacts, file) : null,
       }));
       const ids = await saveContent(tx, this.#domainId, OBJECTS, rows);
-      const links = rows.flatMap(({ artifact_id }, index) =>
-        artifact_id === null ? [] : [{ content_id: ids[index] as string, artifact_id }],
-      );
-      await linkArtifacts(tx, links);
       await this.#rememberSource(tx, ids);
       return ids;
     });
@@ -93,8 +89,6 @@ export class ContentSaver {
         return { checksum, parent_commit_id: null, timestamp, version: version ?? null, artifact_id };
       });
       const ids = await saveContent(tx, this.#domainId, COMMITS, rows);
-      const artifactLinks = rows.map(({ artifact_id }, index) => ({ content_id: ids[index] as string, artifact_id }));
-      await linkArtifacts(tx, artifactLinks);
       const commitOfEach = batch.flatMap(({ objects }, index) => objects.map(() => ids[index] as string));
       await tx.execute(sql`
         insert into ostree_commit_object (commit_id, object_id)
