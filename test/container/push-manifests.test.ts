@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
+import { Agent, type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { sql } from '../../src/db/sql.ts';
 import { descriptorOf, type ImageContent, indexOf, MEDIA_TYPES, manifestContent } from '../../src/demo/image.ts';
 import { blobOf, layerOf } from '../../src/demo/layer.ts';
 import { artifactKey } from '../../src/storage/layout.ts';
-import { eventually } from '../queue/eventually.ts';
 import { schema1Of, signedSchema1Of, simpleImage } from '../support/images.ts';
-import { assertRefused, bytesOf, digestOf, RegistryUser, versionsOf } from './push-rig.ts';
+import { assertRefused, blocked, bytesOf, digestOf, RegistryUser, versionsOf } from './push-rig.ts';
 import { type RegistryWorld, startRegistryWorld } from './registry-world.ts';
 
 let world: RegistryWorld;
@@ -110,12 +111,7 @@ describe('a manifest', () => {
     await db.transaction(async (tx) => {
       await tx.query(sql`select 1 from repository where name = ${name} for update`);
       answer = user.manifest(name, 'v1', image);
-      await eventually('the push waits', async () => {
-        const waiting = await db.query(
-          sql`select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%for no key update%'`,
-        );
-        return waiting.length > 0;
-      });
+      await blocked(db, 'for no key update');
       await tx.execute(sql`
         delete from container_pending_content p using container_blob b where b.id = p.content_id and b.digest = any(${digests}::text[])`);
       await tx.execute(
@@ -242,6 +238,37 @@ describe('a manifest', () => {
       const headers = { 'content-type': OCI.manifest };
       await assertRefused(await user.ask('PUT', NAME, 'manifests/larger', { body, headers }), 413, 'SIZE_INVALID', `${size}`);
     }
+  });
+});
+
+describe('who sends too much before he listens', () => {
+  it('hears so when he has sent it, and can go on', async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const authorization = `Bearer ${await user.token(`repository:${NAME}:pull,push,delete`)}`;
+    const asked = async (
+      method: string,
+      path: string,
+      size: number,
+    ): Promise<{ status: number | undefined; port: number | undefined }> => {
+      const outgoing = request(`${world.server.origin}/v2/${NAME}/${path}`, {
+        method,
+        agent,
+        timeout: 10_000,
+        headers: { authorization },
+      });
+      outgoing.once('timeout', () => outgoing.destroy(new Error('it is not heard')));
+      const response = once(outgoing, 'response');
+      if (size > 0) await new Promise((resolve) => outgoing.write(Buffer.alloc(size), resolve));
+      outgoing.end();
+      const [incoming] = (await response) as [IncomingMessage];
+      const port = incoming.socket.localPort;
+      await incoming.toArray();
+      return { status: incoming.statusCode, port };
+    };
+    const { status, port } = await asked('PUT', 'manifests/larger', 40 * 1024 * 1024);
+    assert.equal(status, 413);
+    assert.deepEqual(await asked('GET', 'tags/list', 0), { status: 200, port });
+    agent.destroy();
   });
 });
 

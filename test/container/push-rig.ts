@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
+import type { Database } from '../../src/db/database.ts';
 import { sql } from '../../src/db/sql.ts';
 import type { ImageContent } from '../../src/demo/image.ts';
 import type { BlobContent } from '../../src/demo/layer.ts';
+import { eventually } from '../queue/eventually.ts';
 import { ADMIN, basicHeader, type RegistryServer } from './registry-world.ts';
 
 export const digestOf = (bytes: Uint8Array, algorithm = 'sha256'): string =>
@@ -133,6 +135,14 @@ export async function assertRefused(response: Response, status: number, code: st
   assert.equal(response.status, status, what);
   assert.equal(await codeOf(response), code, what);
 }
+
+/** Resolves when a statement that has this text waits for a lock. */
+export const blocked = (db: Database, text: string): Promise<unknown> =>
+  eventually(`${text} waits`, async () => {
+    const waiting = await db.query(sql`
+      select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and strpos(query, ${text}) > 0`);
+    return waiting.length > 0;
+  });
 
 /** Numbers of the versions of the repository of a name; undefined where there is none. */
 export async function versionsOf(
