@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { cpus, release, totalmem, type } from 'node:os';
 
 /** The machine that the numbers belong to. */
@@ -10,4 +11,13 @@ export function describeMachine(): Record<string, string | number> {
     memoryGigabytes: Math.round(totalmem() / 2 ** 30),
     node: process.version,
   };
+}
+
+/** The commit that is measured; undefined outside of a repository. */
+export function describeCommit(): string | undefined {
+  const { status, stdout } = spawnSync('git', ['describe', '--always', '--dirty'], {
+    cwd: import.meta.dirname,
+    encoding: 'utf8',
+  });
+  return status === 0 ? stdout.trim() : undefined;
 }

@@ -7,7 +7,7 @@ import { apiReport, runApiBench } from './api-bench.ts';
 import { COPY_TOOLS, CopySubject, REGISTRY_PROGRAM } from './copy-subject.ts';
 import { DECKLE_CREDENTIALS, DeckleSubject } from './deckle-subject.ts';
 import { DistributionTarget } from './distribution-target.ts';
-import { describeMachine } from './machine.ts';
+import { describeCommit, describeMachine } from './machine.ts';
 import { brief, type Measurement } from './measurement.ts';
 import { NginxTarget } from './nginx-target.ts';
 import { type OrphansMeasurement, orphansReport, runOrphansBench } from './orphans-bench.ts';
@@ -113,6 +113,7 @@ async function main(): Promise<void> {
   const results: Record<string, unknown> = {
     date: new Date().toISOString(),
     machine: describeMachine(),
+    commit: describeCommit(),
     quick: values.quick,
     rounds,
   };

@@ -8,6 +8,8 @@ export interface Usage {
   cpuByRole: Record<string, number>;
   /** Largest resident set (VmHWM) of any one process of a kind, MB. */
   peakMegabytes: Record<string, number>;
+  /** The same without the program's files, which its processes share (RssAnon and RssShmem, seen five times a second). */
+  peakOwnMegabytes: Record<string, number>;
 }
 
 /** Which processes belong to a subject, and what kind each is. */
@@ -27,6 +29,7 @@ export class UsageMeter {
   readonly #start: Map<number, { role: string; cpu: number }>;
   readonly #last = new Map<number, { role: string; cpu: number }>();
   readonly #peaks = new Map<string, number>();
+  readonly #ownPeaks = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
 
   /** Starts measuring; peaks count from now on where the kernel lets us reset them. */
@@ -51,7 +54,12 @@ export class UsageMeter {
       cpuByRole[role] = (cpuByRole[role] ?? 0) + cpu - (this.#start.get(pid)?.cpu ?? 0);
     }
     const cpuSeconds = Object.values(cpuByRole).reduce((sum, seconds) => sum + seconds, 0);
-    return { cpuSeconds, cpuByRole, peakMegabytes: Object.fromEntries(this.#peaks) };
+    return {
+      cpuSeconds,
+      cpuByRole,
+      peakMegabytes: Object.fromEntries(this.#peaks),
+      peakOwnMegabytes: Object.fromEntries(this.#ownPeaks),
+    };
   }
 
   #look(): void {
@@ -60,7 +68,9 @@ export class UsageMeter {
       const sample = this.#sample(pid);
       if (sample === null) continue;
       this.#last.set(pid, sample);
-      this.#peaks.set(sample.role, Math.max(this.#peaks.get(sample.role) ?? 0, peakOf(pid)));
+      const { peak, own } = memoryOf(pid);
+      this.#peaks.set(sample.role, Math.max(this.#peaks.get(sample.role) ?? 0, peak));
+      this.#ownPeaks.set(sample.role, Math.max(this.#ownPeaks.get(sample.role) ?? 0, own));
     }
     // An ended child's time is in its parent's by now; counting both would double it.
     for (const pid of this.#last.keys()) if (!alive.has(pid)) this.#last.delete(pid);
@@ -117,9 +127,11 @@ function cpuOf(stat: string): number {
   );
 }
 
-function peakOf(pid: number): number {
-  const match = /VmHWM:\s+(\d+) kB/.exec(readProc(pid, 'status') ?? '');
-  return match === null ? 0 : Number(match[1]) / 1024;
+/** Megabytes. */
+function memoryOf(pid: number): { readonly peak: number; readonly own: number } {
+  const status = readProc(pid, 'status') ?? '';
+  const of = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0) / 1024;
+  return { peak: of('VmHWM'), own: of('RssAnon') + of('RssShmem') };
 }
 
 /** Lets VmHWM count anew; processes of another user may forbid it, then the peak is that since their start. */

@@ -32,6 +32,8 @@ export interface RegistryMeasurement {
   readonly cpuByRole: Readonly<Record<string, number>>;
   /** Largest resident set of any one process of a kind, MB. */
   readonly peakMegabytes: Readonly<Record<string, number>>;
+  /** The same without the program's files, which processes share. */
+  readonly peakOwnMegabytes: Readonly<Record<string, number>>;
   /** Milliseconds. */
   readonly medianLatency?: number;
   readonly p99Latency?: number;

@@ -22,6 +22,7 @@ export function registryReport(measurements: readonly RegistryMeasurement[]): st
           median((one) => (one.cpuSeconds * 1000) / one.count),
           median((one) => (one.cpuSeconds * 1e9) / one.bytes),
           brief(Math.max(...own.map((one) => one.peakMegabytes.server ?? Number.NaN))),
+          brief(Math.max(...own.map((one) => one.peakOwnMegabytes.server ?? Number.NaN))),
           median((one) => one.refused ?? Number.NaN),
           median((one) => one.loadBusy ?? Number.NaN),
         ],
@@ -38,6 +39,7 @@ export function registryReport(measurements: readonly RegistryMeasurement[]): st
     'CPU ms each',
     'CPU s/GB',
     'server MB',
+    'own MB',
     '429',
     'load busy',
   ];

@@ -41,6 +41,7 @@ export function testConformance(name: string, open: () => Promise<TestedStorage>
 
     testAbsentFiles(current);
     testPendingFiles(current);
+    testAppending(current);
     testRanges(current);
     testSmallFiles(current);
     testKeys(current);
@@ -175,6 +176,56 @@ function testAside(storage: () => Storage): void {
     await storage().setAside(key, 'damaged');
     await assert.rejects(storage().bringBack(key), MissingFileError);
     await storage().dropAside(key, 'damaged');
+  });
+}
+
+/** In pieces of these sizes. */
+async function* piecesOf(body: Buffer, sizes: readonly number[]): AsyncGenerator<Buffer> {
+  for (let at = 0, turn = 0; at < body.length; turn++) {
+    const size = sizes[turn % sizes.length] as number;
+    yield body.subarray(at, at + size);
+    at += size;
+  }
+}
+
+function testAppending(storage: () => Storage): void {
+  const hex = (name: string, body: Buffer): string => createHash(name).update(body).digest('hex');
+
+  test('what is appended is in the file, and its checksums are those that were wanted', async () => {
+    // More files at once than are on their way to the disk at once, in pieces that fit nothing.
+    const bodies = Array.from({ length: 9 }, (_, number) => randomBytes(3_000_001 + number));
+    await Promise.all(
+      bodies.map(async (body, number) => {
+        const file = storage().reserve();
+        const appended = await file.append(piecesOf(body, [65_536, 1, 700_000 + number]), ['sha256', 'md5']);
+        assert.deepEqual(appended, { size: body.length, checksums: { sha256: hex('sha256', body), md5: hex('md5', body) } });
+        assert.equal(await storage().size(keyOf(body)), undefined);
+        await file.commit(keyOf(body));
+        assert.ok(body.equals(await bytesOf(await storage().read(keyOf(body)))));
+      }),
+    );
+  });
+
+  test('nothing can be appended, too', async () => {
+    const file = storage().reserve();
+    const appended = await file.append(piecesOf(Buffer.alloc(0), [1]), ['sha256']);
+    assert.deepEqual(appended, { size: 0, checksums: { sha256: hex('sha256', Buffer.alloc(0)) } });
+    await file.abort();
+  });
+
+  test('bytes that break off fail the file, and no other', async () => {
+    const broken = async function* (): AsyncGenerator<Buffer> {
+      yield randomBytes(1_000_000);
+      throw new Error('the client went away');
+    };
+    const body = randomBytes(1_000_000);
+    const [whole, failed] = [storage().reserve(), storage().reserve()];
+    const appending = whole.append(piecesOf(body, [10_000]), ['sha256']);
+    await assert.rejects(failed.append(broken(), ['sha256']), /the client went away/);
+    await assert.rejects(failed.commit(keyOf(body)), /already committed, aborted/);
+    await appending;
+    await whole.commit(keyOf(body));
+    assert.ok(body.equals(await bytesOf(await storage().read(keyOf(body)))));
   });
 }
 

@@ -6,6 +6,7 @@ import { appendFile, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
 import test, { type TestContext } from 'node:test';
 import { filesystemStorage } from '../../src/storage/filesystem.ts';
 import { type Storage, StorageFullError } from '../../src/storage/storage.ts';
@@ -174,6 +175,7 @@ test('a full disk is a StorageFullError that names the folder, and leaves no tem
     const isFull = (error: unknown): boolean => error instanceof StorageFullError && error.message.includes(root);
     const large = randomBytes(3 * 1024 * 1024);
     await assert.rejects(put(storage, large), isFull);
+    await assert.rejects(storage.reserve().append(Readable.from([large]), ['sha256']), isFull);
     await assert.rejects(storage.putSmall([{ key: keyOf(large), body: large }]), isFull);
     const bodies = Array.from({ length: 300 }, () => randomBytes(10_000));
     await assert.rejects(storage.putSmall(bodies.map((body) => ({ key: keyOf(body), body }))), isFull);
