@@ -17,4 +17,6 @@ export interface UnitTable {
   readonly chained?: true;
   /** The stored bytes may go where a remote has them: who asks for them gets them from there. */
   readonly reclaimable?: true;
+  /** What keeps the stored bytes all the same: the versions that it is for are not made yet. */
+  readonly awaitedBy?: UnitLink;
 }

@@ -225,6 +225,25 @@ describe('upkeep during pushes', () => {
     await assertPulled('races-upkeep/reclaimed', 'latest', image);
     assert.equal((await user.ask('GET', 'races-upkeep/reclaimed', `blobs/${digestOf(waiting)}`)).status, 200);
   });
+
+  it('reclaims nothing that a push waits with, though a remote of another repository has it', async () => {
+    const image = simpleImage('reclaimed elsewhere');
+    await user.image('races-upkeep/mirror', 'latest', image);
+    for (const blob of image.blobs) await user.blob('races-upkeep/waiting', bytesOf(blob));
+    const remote = { name: 'reclaim', url: 'http://127.0.0.1:9', upstream_name: 'a/b' };
+    const { status, body } = await world.app.request('POST', `${API}remotes/container/container/`, remote);
+    assert.equal(status, 201);
+    const id = body.pulp_href.split('/').at(-2) as string;
+    const digests = image.blobs.map(({ digest }) => digest);
+    await world.db.execute(sql`
+      insert into remote_content (content_id, remote_id)
+      select id, ${id}::uuid from container_blob where digest = any(${digests}::text[])`);
+    await world.db.execute(sql`update content set last_seen = now() - interval '1 day'`);
+    const repo_hrefs = [await href('repositories', 'races-upkeep/mirror')];
+    assert.equal((await world.app.run(`${API}repositories/reclaim_space/`, { repo_hrefs })).state, 'completed');
+    assert.equal((await user.manifest('races-upkeep/waiting', 'latest', image)).status, 201);
+    await assertPulled('races-upkeep/waiting', 'latest', image);
+  });
 });
 
 /** Every artifact's file is there, and is what its row says. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { sql } from '../../src/db/sql.ts';
 import { hashPassword } from '../../src/lib/password-hash.ts';
-import { PUSHED_PARTS } from '../../src/storage/layout.ts';
+import { artifactKey, PUSHED_PARTS } from '../../src/storage/layout.ts';
 import { assertRefused, blocked, digestOf, RegistryUser, versionsOf } from './push-rig.ts';
 import { type RegistryWorld, startRegistryWorld } from './registry-world.ts';
 
@@ -253,6 +253,27 @@ describe('an upload', () => {
     });
     assert.equal((await ended)?.status, 204);
     assert.deepEqual(await versionsOf(world.server, name), [0]);
+  });
+
+  it('ends where its repository is deleted at that moment, and neither is in the way of the other', async () => {
+    const name = 'deleted/meanwhile';
+    const { db, domain } = world.services;
+    const bytes = randomBytes(1000);
+    const sha256 = digestOf(bytes).slice('sha256:'.length);
+    const location = await user.begin(name);
+    const held = await db.transaction(async (tx) => {
+      // As another push of the same bytes does, which the end of this one waits for.
+      await tx.execute(sql`
+        insert into artifact (id, domain_id, file, size, sha256)
+        values (${randomUUID()}::uuid, ${domain.id}::uuid, ${artifactKey(sha256)}, ${bytes.length}, ${sha256})`);
+      const ended = user.ask('PUT', name, `${location}?digest=${digestOf(bytes)}`, { body: bytes });
+      await blocked(db, 'insert into artifact');
+      const deleted = db.execute(sql`delete from repository where name = ${name}`);
+      await blocked(db, 'delete from repository');
+      return { ended, deleted };
+    });
+    assert.equal((await held.ended).status, 201);
+    assert.equal(await held.deleted, 1);
   });
 
   it('whose files were lost is not known, and can be begun again', async () => {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { join, type Sql, sql } from '../../db/sql.ts';
+import { join, raw, type Sql, sql } from '../../db/sql.ts';
 import { defineTask } from '../../kit/define-task.ts';
+import type { UnitTable } from '../../kit/unit-table.ts';
 import { batches } from '../../lib/batches.ts';
 import { removeDoomed } from './doomed-files.ts';
 import { horizon, RECLAIM_SPACE } from './horizon.ts';
@@ -23,7 +24,7 @@ export const reclaimSpace = defineTask({
     const types = services.catalog.units.filter(({ reclaimable }) => reclaimable);
     const which = sql`
       c.domain_id = ${task.domain_id}::uuid and c.artifact_id is not null and c.pulp_type = any(${types.map(({ pulp_type }) => pulp_type)}::text[])
-      and c.last_seen < ${horizon(0)} and ${isReclaimed(repository_ids, kept_version_ids)}`;
+      and c.last_seen < ${horizon(0)} and ${isReclaimed(repository_ids, kept_version_ids)} and ${isAwaitedByNobody(types)}`;
     const found = await services.db.query<{ id: string; artifact_id: string }>(sql`
       select c.id, c.artifact_id from content c where ${which} order by c.id`);
     const released = new Set(found.map(({ artifact_id }) => artifact_id));
@@ -48,6 +49,18 @@ export const reclaimSpace = defineTask({
     return { files: gone.count, bytes: gone.bytes, files_left: left.count, bytes_left: left.bytes };
   },
 });
+
+/** A condition on content `c` of these types. */
+const isAwaitedByNobody = (types: readonly UnitTable[]): Sql =>
+  join(
+    [
+      sql`true`,
+      ...types.flatMap(({ awaitedBy: by }) =>
+        by ? [sql`not exists (select from ${raw(by.table)} l where l.${raw(by.needs)} = c.id)`] : [],
+      ),
+    ],
+    ' and ',
+  );
 
 /** A condition on content `c`: in one of the repositories and in no other, in none of the versions, and some remote has it. */
 const isReclaimed = (repositories: readonly string[], kept: readonly string[]): Sql =>

@@ -118,5 +118,6 @@ export const CONTAINER_UNITS: readonly UnitTable[] = [
       PENDING,
     ],
     reclaimable: true,
+    awaitedBy: PENDING,
   },
 ];
