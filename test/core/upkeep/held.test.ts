@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { sql } from '../../../src/db/sql.ts';
+import { artifactKey } from '../../../src/storage/layout.ts';
 import { type ImportWorld, startImportWorld } from '../../ostree/import/import-world.ts';
 import { change } from '../../ostree/sync/sync-world.ts';
 import type { Answer } from '../../support/app.ts';
@@ -146,16 +147,20 @@ describe('what something waits for', { skip: missing('ostree') }, () => {
 
   it('is an upload whose row is about to be written', async () => {
     const bytes = Buffer.from('an upload that a cleanup comes between');
-    const { db, storage } = world.app.services;
-    const key = `artifact ${digestOf(bytes).slice('sha256:'.length)}`;
+    const { db, storage, domain } = world.app.services;
+    const sha256 = digestOf(bytes).slice('sha256:'.length);
     let uploading: Promise<string> | undefined;
-    await db.transaction(async (tx) => {
-      // Where another upload of the same bytes holds it up.
-      await tx.query(sql`select pg_advisory_xact_lock(hashtext(${key}))`);
+    const held = db.transaction(async (tx) => {
+      // Where another upload of the same bytes holds it up, and comes to nothing.
+      await tx.execute(sql`
+        insert into artifact (id, domain_id, file, size, sha256, pulp_last_updated)
+        values (gen_random_uuid(), ${domain.id}::uuid, ${artifactKey(sha256)}, ${bytes.byteLength}, ${sha256}, now())`);
       uploading = world.upload(bytes);
       await someoneWaits(db);
       completed(await cleanup());
+      throw new Error('the other upload');
     });
+    await assert.rejects(held, /the other upload/);
     const { body } = await world.app.request('GET', (await uploading) as string);
     assert.deepEqual(await readFile(storage.localPath(body.file) as string), bytes);
   });

@@ -165,12 +165,11 @@ export async function age(app: TestApp): Promise<void> {
   for (const path of await storedFiles(app)) await utimes(path, yesterday, yesterday).catch(() => undefined);
 }
 
-/** Resolves when somebody waits for an advisory lock of this database. */
+/** Resolves when a statement waits for another transaction in this database. */
 export const someoneWaits = (db: Database): Promise<boolean> =>
   eventually('somebody waits for a lock', async () => {
     const waiting = await db.query(sql`
-      select pid from pg_locks where locktype = 'advisory' and not granted
-        and database = (select oid from pg_database where datname = current_database())`);
+      select pid from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`);
     return waiting.length > 0 || undefined;
   });
 
