@@ -303,3 +303,11 @@ describe('a blob that is too large to begin with', () => {
       assert.deepEqual(await user.announce(method, NAME, path, headers), { status: 413, code: 'SIZE_INVALID' });
   });
 });
+
+it('takes no more chunks than it can keep account of', async () => {
+  const location = await user.begin(NAME);
+  await world.services.db.execute(sql`
+    update container_upload set received = 16384, parts = (
+      select jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'size', 1, 'sha256', '')) from generate_series(1, 16384))`);
+  await assertRefused(await patch(location, 'x', '16384-16384'), 400, 'BLOB_UPLOAD_INVALID');
+});

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type ContentSelection, inVersion } from '../../../core/plugin-api.ts';
-import { sql } from '../../../db/sql.ts';
+import { empty, sql } from '../../../db/sql.ts';
 import type { ServedVersion } from '../../../kit/served-file.ts';
 import { closureOf, manifestsBelow } from './closure.ts';
 
@@ -20,13 +20,13 @@ function rootsOf(version: ServedVersion, what: Copied): ContentSelection {
   if (what.kind === 'tags') {
     return sql`
       select t.id from container_tag t join repository_content rc on rc.content_id = t.id
-      where ${inVersion(version)} ${what.names ? sql`and t.name = any(${what.names}::text[])` : sql``}`;
+      where ${inVersion(version)} ${what.names ? sql`and t.name = any(${what.names}::text[])` : empty}`;
   }
   const { digests, media_types } = what;
   return sql`
     select m.id from container_manifest m join repository_content rc on rc.content_id = m.id
-    where ${inVersion(version)} ${digests ? sql`and m.digest = any(${digests}::text[])` : sql``}
-      ${media_types ? sql`and m.media_type = any(${media_types}::text[])` : sql``}`;
+    where ${inVersion(version)} ${digests ? sql`and m.digest = any(${digests}::text[])` : empty}
+      ${media_types ? sql`and m.media_type = any(${media_types}::text[])` : empty}`;
 }
 
 /** What a copy from the version brings: the tags or manifests, everything below them, and the signatures that the version has of those. */

@@ -6,6 +6,7 @@ import type { ChecksumName, Checksums } from '../../../lib/checksums.ts';
 import { algorithmOf, type Digest, hexOf } from '../../../lib/digest.ts';
 import { artifactKey, pushedPartKey } from '../../../storage/layout.ts';
 import { MissingFileError } from '../../../storage/storage.ts';
+import { inLatest } from '../content/latest-content.ts';
 import { digestMismatch, uploadUnknown } from '../registry/registry-error.ts';
 import { ContentSaver } from '../sync/save-declared.ts';
 import { following, ReceivedBlob } from './received-blob.ts';
@@ -118,8 +119,7 @@ export async function addPending(tx: Queryable, repositoryId: string, contentId:
   await tx.execute(sql`
     insert into container_pending_content (repository_id, content_id)
     select ${repositoryId}::uuid, ${contentId}::uuid
-    where not exists (select from repository_content rc
-      where rc.repository_id = ${repositoryId}::uuid and rc.content_id = ${contentId}::uuid and rc.version_removed is null)
+    where not ${inLatest(repositoryId, sql`${contentId}::uuid`)}
     on conflict (repository_id, content_id) do update set pulp_created = now()`);
 }
 

@@ -7,6 +7,7 @@ import type { Services } from '../../../kit/services.ts';
 import { algorithmOf, type Digest, digestOf } from '../../../lib/digest.ts';
 import { MissingFileError } from '../../../storage/storage.ts';
 import { closureOf } from '../content/closure.ts';
+import { heldNow, ofDigests } from '../content/latest-content.ts';
 import { type DerivedFields, derivedFields, inheritedFields, readsConfig } from '../oci/derived-fields.ts';
 import { type Manifest, parseManifest } from '../oci/manifest.ts';
 import { essenceOf } from '../oci/media-types.ts';
@@ -108,27 +109,23 @@ function parsed({ body, contentType, digest }: ManifestPush): Manifest {
 
 /** Those of the manifest's blobs and children that the repository holds, or that wait to be in its next version. */
 async function findNamed(db: Queryable, repositoryId: string, { config, layers, children }: Manifest): Promise<Named> {
-  const held = sql`(
-    exists (select from repository_content rc
-      where rc.content_id = n.id and rc.repository_id = ${repositoryId}::uuid and rc.version_removed is null)
-    or exists (select from container_pending_content p where p.content_id = n.id and p.repository_id = ${repositoryId}::uuid))`;
+  const named = (digests: readonly Digest[]) =>
+    sql`${ofDigests(repositoryId, 'n', digests)} and ${heldNow(repositoryId, sql`n.id`)}`;
   const blobs = [...(config ? [config] : []), ...layers].map(({ digest }) => digest);
+  const listed = children.map(({ digest }) => digest);
   return {
     blobs:
       blobs.length === 0
         ? []
         : await db.query(sql`
           select n.id, n.digest, a.size, a.file from container_blob n
-            join content c on c.id = n.id join repository r on r.id = ${repositoryId}::uuid and r.domain_id = n.domain_id
-            join artifact a on a.id = c.artifact_id
-          where n.digest = any(${blobs}::text[]) and ${held}`),
+            join content c on c.id = n.id join artifact a on a.id = c.artifact_id
+          where ${named(blobs)}`),
     manifests:
-      children.length === 0
+      listed.length === 0
         ? []
         : await db.query(sql`
-          select n.id, n.digest, n.is_bootable, n.is_flatpak from container_manifest n
-            join repository r on r.id = ${repositoryId}::uuid and r.domain_id = n.domain_id
-          where n.digest = any(${children.map(({ digest }) => digest)}::text[]) and ${held}`),
+          select n.id, n.digest, n.is_bootable, n.is_flatpak from container_manifest n where ${named(listed)}`),
   };
 }
 

@@ -9,14 +9,15 @@ import { ValidationError } from '../../../kit/errors.ts';
 import { storeOf } from '../../../kit/general-tasks.ts';
 import type { Services } from '../../../kit/services.ts';
 import { denied, RegistryError } from '../registry/registry-error.ts';
+import { mirrorsInto } from '../registry/served-distribution.ts';
 import { containerDistribution } from '../resources/distribution.ts';
 import { containerRepository } from '../resources/repository.ts';
 
-type RepositoryServices = Pick<Services, 'db' | 'access' | 'domain' | 'catalog'>;
+type RepositoryServices = Pick<Services, 'db' | 'access' | 'domain' | 'catalog' | 'config'>;
 
 interface KnownRepository {
   readonly id: string;
-  readonly mirrored: boolean;
+  readonly mirrors: boolean;
 }
 
 /**
@@ -83,10 +84,11 @@ async function knownRepository(
   { caller, name }: Wanted,
 ): Promise<string | undefined> {
   const [known] = await tx.query<KnownRepository>(sql`
-    select m.id, d.mirrored from repository m join container_repository d on d.id = m.id
+    select m.id, ${mirrorsInto('d')} as mirrors from repository m join container_repository d on d.id = m.id
     where m.domain_id = ${services.domain.id}::uuid and m.name = ${name}`);
   if (!known) return undefined;
   const asked = { services, caller, body: undefined, params: {} };
-  if (!known.mirrored && (await services.access.may(asked, containerRepository, 'add', { ...known }))) return known.id;
+  const taken = !known.mirrors || services.config.DECKLE_PUSH_TO_MIRRORS;
+  if (taken && (await services.access.may(asked, containerRepository, 'add', { ...known }))) return known.id;
   throw denied('There is a repository of this name that you cannot push to.', { name });
 }

@@ -5,7 +5,7 @@ import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
 import { pushedPartKey } from '../../../storage/layout.ts';
-import { blobTooLarge, tooManyUploads, uploadOutOfOrder, uploadUnknown } from '../registry/registry-error.ts';
+import { blobTooLarge, tooManyChunks, tooManyUploads, uploadOutOfOrder, uploadUnknown } from '../registry/registry-error.ts';
 import { following, ReceivedBlob } from './received-blob.ts';
 
 /*
@@ -16,10 +16,10 @@ import { following, ReceivedBlob } from './received-blob.ts';
 
 export type UploadServices = Pick<Services, 'db' | 'storage' | 'config' | 'log'>;
 
-const parts = z.array(z.object({ id: z.uuid(), size: z.number(), sha256: z.string() }));
+const partsSchema = z.array(z.object({ id: z.uuid(), size: z.number(), sha256: z.string() }));
 
 /** A file with bytes of an upload. */
-export type UploadPart = z.output<typeof parts>[number];
+export type UploadPart = z.output<typeof partsSchema>[number];
 
 /** An upload as far as it has come. */
 export interface Upload {
@@ -32,6 +32,9 @@ export interface Upload {
   /** Else the files that they are in, in their order. */
   readonly parts: readonly UploadPart[];
 }
+
+/** Files that an upload may be in: 10 GB in chunks of 1 MB are 10,240. Each request reads and writes their list. */
+const MAX_PARTS = 16_384;
 
 /** Whose upload it is, and to what: nobody else can go on with it. */
 export interface UploadOwner {
@@ -78,17 +81,18 @@ export async function findUpload({ db }: Pick<Services, 'db'>, id: string, owner
     select id, repository_id, received, body, parts from container_upload
     where id = ${id}::uuid and repository_id = ${owner.repository_id}::uuid and user_id = ${owner.user_id}::int`);
   if (!row) throw uploadUnknown(id);
-  return { ...row, parts: parts.parse(row.parts) };
+  return { ...row, parts: partsSchema.parse(row.parts) };
 }
 
 /**
- * Adds bytes to an upload and answers how many it has then. Throws RegistryError: 413 where they are too many, 416 or 404 where somebody
+ * Adds bytes to an upload and answers how many it has then. Throws RegistryError: 413 where they are too many, 400 where they come in too many pieces, 416 or 404 where somebody
  * else added to the upload, or ended it, meanwhile. Nothing of the bytes stays then.
  */
 export async function appendToUpload(services: UploadServices, upload: Upload, incoming: IncomingBytes): Promise<number> {
   const { db, storage } = services;
   const { bytes, most } = incoming;
   await requireRoom(services, upload, incoming);
+  if (upload.parts.length >= MAX_PARTS) throw tooManyChunks(MAX_PARTS);
   const begin = upload.parts.length === 0 ? (upload.body ?? Buffer.alloc(0)) : undefined;
   const source = begin ? following([begin], bytes) : bytes;
   const allowed = begin ? most : most - upload.received;

@@ -2,10 +2,11 @@ import type { FastifyRequest } from 'fastify';
 import { sql } from '../../../db/sql.ts';
 import type { Caller } from '../../../kit/api.ts';
 import type { Row } from '../../../kit/define-resource.ts';
+import { containerDistribution } from '../resources/distribution.ts';
 import { containerNamespace } from '../resources/namespace.ts';
 import { basicChallenge, bearerChallenge } from './challenge.ts';
 import { denied, nameUnknown } from './registry-error.ts';
-import { bearer, may, userOf } from './request-access.ts';
+import { bearer, userOf } from './request-access.ts';
 import type { ServedDistribution } from './served-distribution.ts';
 import type { ServedRegistry } from './served-registry.ts';
 import { allows } from './token.ts';
@@ -36,13 +37,15 @@ export async function mayPush(
   distribution: ServedDistribution | undefined,
 ): Promise<boolean> {
   if (!caller) return false;
-  if (distribution) return may(registry, caller, 'push', distribution);
   const { services } = registry;
+  const asking = { services, caller, params: {} };
+  if (distribution)
+    return services.access.may({ ...asking, body: undefined }, containerDistribution, 'push', { ...distribution });
   const namespaceName = name.split('/', 1).join('');
   const [namespace] = await services.db.query<Row>(sql`
     select ${containerNamespace.select} from ${containerNamespace.from}
     where m.domain_id = ${services.domain.id}::uuid and m.name = ${namespaceName}`);
-  const asked = { services, caller, params: {}, body: { name: namespaceName } };
+  const asked = { ...asking, body: { name: namespaceName } };
   return namespace
     ? services.access.may(asked, containerNamespace, 'create_distribution', namespace)
     : services.access.may(asked, containerNamespace, 'create');

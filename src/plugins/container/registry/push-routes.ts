@@ -19,6 +19,7 @@ import {
   type Upload,
   type UploadOwner,
 } from '../push/upload.ts';
+import { mayPull } from './pull-access.ts';
 import { checkTakesPushes, type Writable, writable, writableRepository } from './push-access.ts';
 import {
   blobUnknown,
@@ -33,7 +34,6 @@ import {
   uploadOutOfOrder,
 } from './registry-error.ts';
 import type { RegistryPath } from './registry-path.ts';
-import { may } from './request-access.ts';
 import { isGuardedByPulls } from './served-distribution.ts';
 import type { ServedRegistry } from './served-registry.ts';
 
@@ -186,7 +186,7 @@ async function mount(asked: PushRequest, access: Writable, name: string, { diges
   const version = source && servedVersion(source);
   // Of what its scope does not name, a token opens no more than is open to nobody.
   const reader = access.pulls === undefined || access.pulls.has(from) ? access.caller : null;
-  if (!version || !isGuardedByPulls(source) || !(await may(registry, reader, 'pull', source))) return false;
+  if (!version || !isGuardedByPulls(source) || !(await mayPull(registry.services, reader, from, source))) return false;
   const blob = await registry.blobs.find(version, digest);
   if (!blob?.stored) return false;
   const { content_id } = blob;

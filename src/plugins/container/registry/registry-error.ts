@@ -48,6 +48,8 @@ export const uploadUnknown = (id: string): RegistryError =>
 /** `received`: bytes that the upload has. */
 export const uploadOutOfOrder = (received: number, headers: Record<string, string> = {}): RegistryError =>
   new RegistryError(416, 'BLOB_UPLOAD_INVALID', `The next byte of the upload is number ${received}.`, { headers });
+export const tooManyChunks = (most: number): RegistryError =>
+  new RegistryError(400, 'BLOB_UPLOAD_INVALID', `The upload has ${most} chunks, the most that is taken here; send larger ones.`);
 export const tooManyUploads = (most: number): RegistryError =>
   new RegistryError(429, 'TOOMANYREQUESTS', `You have ${most} uploads that go on; end some of them first.`, {
     headers: { 'retry-after': '60' },

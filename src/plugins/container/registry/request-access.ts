@@ -3,7 +3,6 @@ import { type GuardedRequest, guardedRequest, servedVersion } from '../../../cor
 import type { Caller, Login } from '../../../kit/api.ts';
 import type { ServedVersion } from '../../../kit/served-file.ts';
 import { cacheAbove, type PullThroughCache } from '../pull-through/cache.ts';
-import { containerDistribution } from '../resources/distribution.ts';
 import { basicChallenge, bearerChallenge, CATALOG_SCOPE, pullScope } from './challenge.ts';
 import { mayPull } from './pull-access.ts';
 import { nameUnknown, RegistryError } from './registry-error.ts';
@@ -21,20 +20,6 @@ export interface ReadableRepository {
 }
 
 const BEARER = /^bearer +(\S+)$/i;
-
-/** Whether the policy of distributions lets the caller (null: nobody) do it with this one. */
-export const may = (
-  { services }: ServedRegistry,
-  caller: Caller | null,
-  action: 'pull' | 'push',
-  distribution: ServedDistribution | undefined,
-): Promise<boolean> =>
-  services.access.may(
-    { services, caller, body: undefined, params: {} },
-    containerDistribution,
-    action,
-    distribution && { ...distribution },
-  );
 
 /** The request's token, proven. `scope` is what the challenge asks for. */
 export async function bearer({ tokens }: ServedRegistry, request: FastifyRequest, scope?: string): Promise<VerifiedToken> {

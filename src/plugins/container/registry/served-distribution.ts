@@ -1,13 +1,16 @@
 import { ServedDistributions, type ServedDistribution as ServedOfAnyKind } from '../../../core/plugin-api.ts';
-import { sql } from '../../../db/sql.ts';
+import { raw, type Sql, sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
+
+/** Whether content is, or was, mirrored into a repository, from a remote or by pulling through; `alias` is its row of container_repository. */
+export const mirrorsInto = (alias: 'd' | 'held'): Sql =>
+  sql`coalesce(${raw(alias)}.mirrored or ${raw(alias)}.origin = 'pull-through', false)`;
 
 interface OwnColumns {
   readonly private: boolean;
   readonly namespace_id: string;
   /** Whether it serves one version for good. */
   readonly pinned: boolean;
-  /** Whether content is, or was, mirrored into its repository, from a remote or by pulling through. */
   readonly mirrors: boolean;
   /** What its repository is pulled through from; null where it is not, or one version of it is served for good. */
   readonly remote_id: string | null;
@@ -26,7 +29,7 @@ export const isGuardedByPulls = ({ guard_type }: Pick<ServedDistribution, 'guard
 export const servedDistributions = (services: Pick<Services, 'db' | 'config' | 'domain'>): ServedDistributions<OwnColumns> =>
   new ServedDistributions<OwnColumns>(services, {
     columns: sql`, c.private, c.namespace_id, d.repository_version_id is not null as pinned,
-      coalesce(held.mirrored or held.origin = 'pull-through', false) as mirrors,
+      ${mirrorsInto('held')} as mirrors,
       c.cache_id, case when d.repository_version_id is null then d.remote_id end as remote_id`,
     joins: sql`join container_distribution c on c.id = d.id left join container_repository held on held.id = d.repository_id`,
   });
