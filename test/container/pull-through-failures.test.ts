@@ -104,6 +104,17 @@ it('a wrong layer is given to nobody', async () => {
   assert.deepEqual([answer.status, answer.code], [502, 'UNAVAILABLE']);
 });
 
+/** A repository whose tag `latest` was pulled through, and has moved since. */
+async function movedTag() {
+  const { path } = await world.cache();
+  const { repository, image } = world.image();
+  const name = `${path}/${repository}`;
+  await world.pullImage(name, 'latest', image);
+  const moved = imageOf({ layers: [layerOf({ 'etc/name': `${repository} moved` })] });
+  world.upstream.put(repository, moved, 'latest');
+  return { repository, name, image, moved };
+}
+
 describe('a tag that has moved', () => {
   it('is renewed by one request, by a second one where it has', async () => {
     const { path } = await world.cache();
@@ -124,35 +135,20 @@ describe('a tag that has moved', () => {
   });
 
   it('is what everybody gets who asks at once', async () => {
-    const { path } = await world.cache();
-    const { repository, image } = world.image();
-    const name = `${path}/${repository}`;
-    await world.pullImage(name, 'latest', image);
-    const moved = imageOf({ layers: [layerOf({ 'etc/name': `${repository} moved` })] });
-    world.upstream.put(repository, moved, 'latest');
+    const { repository, name, moved } = await movedTag();
     await Promise.all(Array.from({ length: 20 }, () => world.pullImage(name, 'latest', moved)));
     const gets = world.asked(repository).filter((request) => request === 'GET manifest latest');
     assert.equal(gets.length, 2);
   });
 
   it('is found without a digest in the upstream’s answer, too', async () => {
-    const { path } = await world.cache();
-    const { repository, image } = world.image();
-    const name = `${path}/${repository}`;
-    await world.pullImage(name, 'latest', image);
-    const moved = imageOf({ layers: [layerOf({ 'etc/name': `${repository} moved` })] });
-    world.upstream.put(repository, moved, 'latest');
+    const { repository, name, moved } = await movedTag();
     world.upstream.fault({ kind: 'manifest', repository, method: 'HEAD', fault: FAULTS.status(405) });
     await world.pullImage(name, 'latest', moved);
   });
 
   it('is waited for some seconds, and looked for on', async () => {
-    const { path } = await world.cache();
-    const { repository, image } = world.image();
-    const name = `${path}/${repository}`;
-    await world.pullImage(name, 'latest', image);
-    const moved = imageOf({ layers: [layerOf({ 'etc/name': `${repository} moved` })] });
-    world.upstream.put(repository, moved, 'latest');
+    const { repository, name, image, moved } = await movedTag();
     const until = gate();
     world.upstream.fault({ kind: 'manifest', repository, fault: FAULTS.held(until.passed) });
     await world.pullImage(name, 'latest', image);

@@ -8,8 +8,10 @@ export const HELD_BYTES = 64 * 1024;
 /** How bytes are taken in. */
 export interface Reception {
   readonly wanted: Iterable<ChecksumName>;
-  /** Bytes that there may be. */
+  /** Bytes that there may be, with those that came before. */
   readonly most: number;
+  /** Default: none came before. */
+  readonly before?: number;
 }
 
 /** Bytes of a request that have come whole, in memory or in a pending file. One of `store` and `drop` ends it. */
@@ -36,10 +38,10 @@ export class ReceivedBlob {
   /** Takes in all bytes. Nothing of them stays where they break off, or are more than `most` (RegistryError 413). */
   static async receive(
     bytes: AsyncIterable<Uint8Array>,
-    { wanted, most }: Reception,
+    { wanted, most, before = 0 }: Reception,
     storage: Pick<Storage, 'reserve' | 'putSmall'>,
   ): Promise<ReceivedBlob> {
-    const source = upTo(bytes, most);
+    const source = upTo(bytes, most, before);
     const begin: Uint8Array[] = [];
     let size = 0;
     for (let next = await source.next(); !next.done; next = await source.next()) {
@@ -75,8 +77,12 @@ export async function* following(
   yield* second;
 }
 
-async function* upTo(bytes: AsyncIterable<Uint8Array>, most: number): AsyncGenerator<Uint8Array, void, undefined> {
-  let size = 0;
+async function* upTo(
+  bytes: AsyncIterable<Uint8Array>,
+  most: number,
+  before: number,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let size = before;
   for await (const chunk of bytes) {
     size += chunk.byteLength;
     if (size > most) throw blobTooLarge(most);

@@ -95,10 +95,10 @@ export async function appendToUpload(services: UploadServices, upload: Upload, i
   if (upload.parts.length >= MAX_PARTS) throw tooManyChunks(MAX_PARTS);
   const begin = upload.parts.length === 0 ? (upload.body ?? Buffer.alloc(0)) : undefined;
   const source = begin ? following([begin], bytes) : bytes;
-  const allowed = begin ? most : most - upload.received;
-  const received = await ReceivedBlob.receive(source, { wanted: ['sha256'], most: allowed }, storage);
+  const before = begin ? 0 : upload.received;
+  const received = await ReceivedBlob.receive(source, { wanted: ['sha256'], most, before }, storage);
   try {
-    const size = begin ? received.size : upload.received + received.size;
+    const size = before + received.size;
     const kept = begin && received.held;
     const part = kept || received.size === 0 ? undefined : await keepPart(received);
     const files = part ? [...upload.parts, part] : upload.parts;
