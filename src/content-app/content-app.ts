@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { UnavailableArtifactError } from '../core/artifacts/open-artifact.ts';
+import { UnavailableArtifactError } from '../core/artifacts/unavailable-artifact-error.ts';
 import { ContentGuards } from '../core/content-guards/content-guards.ts';
 import { guardedRequest } from '../core/content-guards/guarded-request.ts';
 import { ARTIFACTS } from '../core/distributions/artifact-distribution.ts';

@@ -7,7 +7,7 @@ export { listenForAccessChanges } from './access/access-changes.ts';
 export { heldOn } from './access/held-permissions.ts';
 export { roleActions } from './access/role-actions.ts';
 export { artifact } from './artifacts/artifact-resource.ts';
-export { OnDemandArtifacts, UnavailableArtifactError } from './artifacts/open-artifact.ts';
+export { OnDemandArtifacts } from './artifacts/open-artifact.ts';
 export { requireSpace } from './artifacts/require-space.ts';
 export {
   assertStored,
@@ -19,6 +19,7 @@ export {
   seeArtifacts,
   storedFile,
 } from './artifacts/save-artifacts.ts';
+export { UnavailableArtifactError } from './artifacts/unavailable-artifact-error.ts';
 export { writeAudit } from './audit/audit-log.ts';
 export { acceptUploads } from './content/accept-uploads.ts';
 export { type BatchedLookup, batchedLookup } from './content/batched-lookup.ts';

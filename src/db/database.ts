@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import type { Logger } from 'pino';
+import { type Claim, Claims, type ForeignClaim } from './claims.ts';
 import { namedDatabaseError } from './database-away.ts';
 import { PrismaClient } from './generated/client.ts';
 import { Listener } from './listener.ts';
@@ -41,6 +42,11 @@ export interface Database extends Queryable {
    * slowest process takes to answer, two seconds at most; never rejects.
    */
   seenEverywhere(): Promise<void>;
+  /**
+   * Claims `key` for this process, as what it alone does for all that share the database, where nobody else has claimed it. A foreign claim
+   * counts as over when `signal` aborts. Saves work; whatever has to be right needs a lock of a transaction.
+   */
+  claim(key: string, signal: AbortSignal): Promise<Claim | ForeignClaim>;
   close(): Promise<void>;
 }
 
@@ -147,6 +153,7 @@ export function openDatabase(url: string, options: DatabaseOptions): Database {
   });
   pool.on('error', (error) => options.log.warn({ err: error }, 'idle database connection lost'));
   const listener = new Listener(url, { log: options.log, awaited: options.awaited ?? true });
+  const claims = new Claims(listener);
   // Made when it is first asked for: 10 MB that most workers never need.
   let prisma: PrismaClient | undefined;
   return {
@@ -159,6 +166,7 @@ export function openDatabase(url: string, options: DatabaseOptions): Database {
     listen: (channel, handler, onGap = () => undefined) => listener.listen(channel, handler, onGap),
     upToDate: () => listener.upToDate(),
     seenEverywhere: () => listener.seenEverywhere(),
+    claim: (key, signal) => claims.claim(key, signal),
     close: async () => {
       await listener.close();
       await prisma?.$disconnect();

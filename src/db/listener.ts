@@ -23,6 +23,8 @@ const NAME = 'deckle listener ';
 const LISTENERS = `select array(select substr(application_name, ${NAME.length + 1}) from pg_stat_activity
   where datname = current_database() and starts_with(application_name, '${NAME}')) as ids`;
 
+type Values = readonly (string | readonly string[])[];
+
 /** Who hears a channel. `onGap` is called when something may have been missed. */
 interface Hearer {
   readonly handler: (payload: string) => void;
@@ -98,6 +100,12 @@ export class Listener {
     };
   }
 
+  /** Runs a statement on this connection, after those before it. Undefined where the connection is away, or breaks. */
+  async say(text: string, values: Values): Promise<pg.QueryResult | undefined> {
+    if (!this.#client) await this.#open();
+    return this.#client && this.#say(this.#client, text, values);
+  }
+
   /** As `Database.seenEverywhere`. Those who come while a question is out share the next one. */
   seenEverywhere(): Promise<void> {
     if (!this.#nextAsking) {
@@ -137,6 +145,8 @@ export class Listener {
       keepAlive: true,
       query_timeout: STATEMENT_MS,
       connectionTimeoutMillis: STATEMENT_MS,
+      // Nothing is written on it, and a notification would wait for the disk like anything that is committed.
+      options: '-c synchronous_commit=off',
       application_name: this.#options.awaited ? `${NAME}${this.#id}` : 'deckle',
     });
     client.on('notification', ({ channel, payload = '' }) => this.#hear(client, channel, payload));
@@ -200,13 +210,13 @@ export class Listener {
   }
 
   /** Runs a statement, after those before it; a connection that cannot is given up. */
-  #say(client: pg.Client, text: string, values: readonly string[] = []): Promise<pg.QueryResult | undefined> {
+  #say(client: pg.Client, text: string, values: Values = []): Promise<pg.QueryResult | undefined> {
     const said = this.#said.then(() => this.#run(client, text, values));
     this.#said = said;
     return said;
   }
 
-  async #run(client: pg.Client, text: string, values: readonly string[]): Promise<pg.QueryResult | undefined> {
+  async #run(client: pg.Client, text: string, values: Values): Promise<pg.QueryResult | undefined> {
     const began = performance.now();
     try {
       const result = await client.query(text, [...values]);

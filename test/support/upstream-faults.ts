@@ -32,6 +32,8 @@ export interface Reply {
   body: Body;
   /** Send without Content-Length. */
   chunked?: boolean;
+  /** Holds an answer that stands in the place of the true one until this is settled. */
+  until?: Promise<unknown>;
 }
 
 /**
@@ -174,6 +176,10 @@ export const FAULTS = {
   /** Comes when `until` is settled: not even a status line before, or so many bytes of the body. */
   held: (until: Promise<unknown>, after?: number): Fault => ({
     deliver: { held: { until, ...(after === undefined ? {} : { after }) } },
+  }),
+  /** Too many requests, said when `until` is settled. */
+  throttled: (until: Promise<unknown>, retryAfter: string): Fault => ({
+    replace: () => ({ status: 429, headers: { 'retry-after': retryAfter }, body: bodyOf(''), until }),
   }),
   /** Cut off after so many bytes of the body. With `ignoreRange` a resume by Range gets the whole body. */
   cutOff: (after: number, ignoreRange = false): Fault => ({ deliver: { cutAfter: after, ignoreRange } }),

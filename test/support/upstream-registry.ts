@@ -169,6 +169,7 @@ class UpstreamRegistry implements Upstream {
         ? this.#answer(request, logged, new URLSearchParams(queryAt < 0 ? '' : url.slice(queryAt + 1)))
         : replyOf(replacement, logged);
     const delivery = reply.status === 200 ? { ...this.#delivery, ...this.#faults.delivery(logged) } : this.#delivery;
+    await reply.until;
     logged.status = reply.status;
     const withRange = target.kind === 'blob' && reply.status === 200 && this.#options.ranges !== false;
     await sendReply(response, reply, delivery, {

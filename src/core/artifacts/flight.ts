@@ -1,8 +1,11 @@
 import { type FileHandle, open } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type ChecksumName, type Checksums, RunningChecksums } from '../../lib/checksums.ts';
 import type { PendingFile } from '../../storage/storage.ts';
 
 const READ_BYTES = 256 * 1024;
+/** How often is looked whether a file has grown that another process writes. */
+const LOOK_MS = 20;
 
 /** One client's way through a flight. */
 export interface FlightReader extends AsyncIterableIterator<Buffer, undefined> {
@@ -11,12 +14,12 @@ export interface FlightReader extends AsyncIterableIterator<Buffer, undefined> {
 
 /**
  * One body on its way from an upstream into a temporary file, read by any number of clients while it grows, each from its
- * beginning and at its own pace: the file, not the memory, holds what a slow client has not taken yet.
+ * beginning and at its own pace: the file, not the memory, holds what a slow client has not taken yet. It is this process that
+ * writes the file (`fill`), or another one (`follow`).
  */
 export class Flight {
   /** Bytes in all; undefined where nobody says. */
   readonly size: number | undefined;
-  readonly #pending: PendingFile;
   readonly #file: FileHandle;
   readonly #onDeserted: () => void;
   #written = 0;
@@ -26,36 +29,49 @@ export class Flight {
   #readers = 0;
   #waiting: (() => void)[] = [];
 
-  private constructor(size: number | undefined, pending: PendingFile, file: FileHandle, onDeserted: () => void) {
+  private constructor(size: number | undefined, file: FileHandle, onDeserted: () => void) {
     this.#onDeserted = onDeserted;
     this.size = size;
-    this.#pending = pending;
     this.#file = file;
   }
 
   /**
-   * Reads from the file that `pending` is writing, at `path`; the open file outlives its renaming and its removal.
+   * Reads from the file at `path`, which is being written; the open file outlives its renaming and its removal.
    * `onDeserted` is called when the last reader leaves before the end.
    */
-  static async open(size: number | undefined, pending: PendingFile, path: string, onDeserted: () => void): Promise<Flight> {
-    return new Flight(size, pending, await open(path, 'r'), onDeserted);
+  static async open(size: number | undefined, path: string, onDeserted: () => void = () => undefined): Promise<Flight> {
+    return new Flight(size, await open(path, 'r'), onDeserted);
   }
 
   /**
-   * Writes the body to the file and answers its checksums; readers end when they have read it all. Throws what the body or the file
-   * throws. `end` has to follow, in the second case after `fail`.
+   * Writes the body to the file that is read, and answers its checksums; readers end when they have read it all. Throws what the body
+   * or the file throws. `end` has to follow, in the second case after `fail`.
    */
-  async fill(body: AsyncIterable<Uint8Array>, names: readonly ChecksumName[]): Promise<Checksums> {
+  async fill(body: AsyncIterable<Uint8Array>, pending: PendingFile, names: readonly ChecksumName[]): Promise<Checksums> {
     const checksums = new RunningChecksums(names);
     for await (const chunk of body) {
       checksums.update(chunk);
-      await this.#pending.write(chunk);
+      await pending.write(chunk);
       this.#written += chunk.byteLength;
       this.#wake();
     }
     this.#whole = true;
     this.#wake();
     return checksums.finish();
+  }
+
+  /**
+   * Hands out what another process writes to the file until it is whole: it has all its bytes, the last of which are written when they
+   * are known to be right, or `over` says so. Throws where `over` is false before that. `end` has to follow, in the second case after `fail`.
+   */
+  async follow(over: Promise<boolean>): Promise<void> {
+    for (let outcome: boolean | undefined; !this.#whole; ) {
+      outcome = await Promise.race([over, delay(LOOK_MS, undefined)]);
+      this.#written = (await this.#file.stat()).size;
+      if (outcome === true || this.#written === this.size) this.#whole = true;
+      else if (outcome === false) throw new Error('the process that fetched it has not brought it to its end');
+      this.#wake();
+    }
   }
 
   get written(): number {

@@ -1,5 +1,6 @@
 import { buffer } from 'node:stream/consumers';
 import { LRUCache } from 'lru-cache';
+import type { Claim, ForeignClaim } from '../../db/claims.ts';
 import { sql } from '../../db/sql.ts';
 import type { UpstreamStream } from '../../download/upstream.ts';
 import { UpstreamError } from '../../download/upstream-error.ts';
@@ -11,9 +12,11 @@ import { singleFlight } from '../../lib/single-flight.ts';
 import { artifactKey } from '../../storage/layout.ts';
 import type { PendingFile } from '../../storage/storage.ts';
 import type { DownloadPolicy } from '../remotes/load-remote.ts';
+import { failureIn, failureNews, growingFileIn, growingFileNews, WHOLE } from './fetch-news.ts';
 import { Flight, type FlightReader } from './flight.ts';
 import { HeldBody } from './held-body.ts';
 import { assertStored, linkArtifacts, type StoredFile, saveArtifacts, storedFile } from './save-artifacts.ts';
+import { UnavailableArtifactError } from './unavailable-artifact-error.ts';
 
 /** Content whose bytes are not here. `proven` are checksums that the fetched body has when it has ended well. */
 export type WantedArtifact = Pick<ContentFile, 'content_id' | 'repository_id' | 'name' | 'size' | 'proven' | 'fetchFrom'>;
@@ -24,22 +27,6 @@ export interface OpenArtifact {
   readonly size: number | undefined;
   /** The bytes. Fails, before the last ones are given out, where they turn out wrong or break off. */
   readonly body: FlightReader;
-}
-
-/** No remote has the bytes, or none can be asked now. The cause is what the last one said. */
-export class UnavailableArtifactError extends Error {
-  override readonly name = 'UnavailableArtifactError';
-  /** Remotes that are known to have it; with 0 there is nobody to ask. */
-  readonly sources: number;
-  constructor(wanted: string, sources: number, cause?: unknown) {
-    super(
-      sources === 0
-        ? `${wanted} is not stored and no remote is known to have it; sync its repository again`
-        : `${wanted} is not stored and ${sources === 1 ? 'its remote does not give' : `none of its ${sources} remotes gives`} it now`,
-      { cause },
-    );
-    this.sources = sources;
-  }
 }
 
 interface Source {
@@ -53,8 +40,9 @@ interface Whereabouts {
   readonly sources: readonly Source[];
 }
 
-/** A fetch that has begun. */
+/** A fetch that has begun, for all processes. */
 interface Fetch {
+  readonly claim: Claim;
   readonly wanted: WantedArtifact;
   readonly source: Source;
   /** The artifact whose file is not there any more. */
@@ -79,6 +67,9 @@ const MAX_GROUP = 500;
 
 const NOT_STORED = 'content on demand was passed on and could not be stored';
 
+const ifAbsent = (error: NodeJS.ErrnoException): undefined => {
+  if (error.code !== 'ENOENT') throw error;
+};
 const isSmall = ({ size }: UpstreamStream): boolean => size !== undefined && size <= MAX_HELD_BYTES;
 
 /** Fetches content that is known but not stored, when somebody asks for it. */
@@ -113,13 +104,36 @@ export class OnDemandArtifacts {
   }
 
   async #begin(wanted: WantedArtifact): Promise<Flight | HeldBody | 'stored'> {
+    const { signal } = this.#closing;
+    for (;;) {
+      signal.throwIfAborted();
+      const claim = await this.#services.db.claim(`content ${wanted.content_id}`, signal);
+      const begun = claim.mine ? await this.#fetch(wanted, claim) : await this.#join(wanted, claim);
+      if (begun) return begun;
+    }
+  }
+
+  /** What fetches it for all processes, and lets go of the claim when that is done. */
+  async #fetch(wanted: WantedArtifact, claim: Claim): Promise<Flight | HeldBody | 'stored'> {
+    try {
+      const begun = await this.#ask(wanted, claim);
+      if (begun === 'stored') await claim.release();
+      return begun;
+    } catch (error) {
+      await claim.release(failureNews(error));
+      throw error;
+    }
+  }
+
+  async #ask(wanted: WantedArtifact, claim: Claim): Promise<Flight | HeldBody | 'stored'> {
     // Asked again here, where nobody else can be fetching: the fetch that the caller just missed may have stored it.
-    const { artifact, sources } = await this.#whereabouts(wanted);
-    if (artifact && (await this.#services.storage.size(artifact.file)) !== undefined) return 'stored';
+    const whereabouts = await this.#whereabouts(wanted);
+    if (await this.#stored(whereabouts)) return 'stored';
+    const { artifact, sources } = whereabouts;
     let cause: unknown;
     for (const source of sources) {
       if (this.#isCooling(wanted, source)) continue;
-      const fetch: Fetch = { wanted, source, lost: artifact?.id };
+      const fetch: Fetch = { claim, wanted, source, lost: artifact?.id };
       let stream: UpstreamStream;
       try {
         stream = await wanted.fetchFrom(source.remote_id, this.#closing.signal);
@@ -134,26 +148,61 @@ export class OnDemandArtifacts {
     throw new UnavailableArtifactError(wanted.name, sources.length, cause);
   }
 
+  /** Reads along what another process fetches. Undefined where there is nothing to read: it is stored by now, or to be fetched. */
+  async #join(wanted: WantedArtifact, claim: ForeignClaim): Promise<Flight | undefined> {
+    const growing = growingFileIn(await claim.told);
+    const flight = growing && (await Flight.open(growing.size, growing.path).catch(ifAbsent));
+    if (flight) {
+      this.#atWork(wanted, flight, this.#follow(wanted, flight, claim));
+      return flight;
+    }
+    const failure = failureIn(wanted.name, await claim.over);
+    if (failure) throw failure;
+    return undefined;
+  }
+
+  async #follow(wanted: WantedArtifact, flight: Flight, { over }: ForeignClaim): Promise<void> {
+    try {
+      // A process that is killed says nothing, and may have come to its end before.
+      await flight.follow(over.then(async (news) => news === WHOLE || (await this.#stored(await this.#whereabouts(wanted)))));
+    } catch (error) {
+      flight.fail(error);
+      this.#services.log.warn({ err: error, name: wanted.name }, 'content on demand that another process fetches broke off');
+    } finally {
+      this.#leave(wanted.content_id, flight);
+      await flight.end();
+    }
+  }
+
+  async #stored({ artifact }: Whereabouts): Promise<boolean> {
+    return artifact !== undefined && (await this.#services.storage.size(artifact.file)) !== undefined;
+  }
+
   /** A small body that has arrived: given out at once, and stored meanwhile. */
   #hold(fetch: Fetch, bytes: Buffer): HeldBody {
     const held = new HeldBody(bytes);
-    if (fetch.source.policy !== 'streamed') this.#atWork(fetch, held, this.#store(fetch, bytes));
+    this.#atWork(fetch.wanted, held, this.#keep(fetch, held));
     return held;
   }
 
-  async #store({ wanted, source, lost }: Fetch, bytes: Buffer): Promise<void> {
+  async #keep({ claim, wanted, source, lost }: Fetch, held: HeldBody): Promise<void> {
+    const { bytes } = held;
     try {
+      if (source.policy === 'streamed') return;
       const computed = checksumsOf(this.#missingChecksums(wanted), bytes);
       const file = storedFile(bytes.byteLength, { ...computed, ...wanted.proven });
       await this.#services.storage.putSmall([{ key: artifactKey(file.checksums.sha256), body: bytes }]);
       await this.#record({ content_id: wanted.content_id, lost, file });
     } catch (error) {
       this.#services.log.error({ err: error, name: wanted.name, remote_id: source.remote_id }, NOT_STORED);
+    } finally {
+      this.#leave(wanted.content_id, held);
+      await claim.release();
     }
   }
 
   /** Whoever asks for the content gets `body` until the work with it is done. */
-  #atWork({ wanted: { content_id, name } }: Fetch, body: Flight | HeldBody, carrying: Promise<void>): void {
+  #atWork({ content_id, name }: WantedArtifact, body: Flight | HeldBody, carrying: Promise<void>): void {
     this.#flights.set(content_id, body);
     const work = carrying
       .catch((error: unknown) => this.#services.log.error({ err: error, name }, 'cleaning up after content on demand failed'))
@@ -174,7 +223,7 @@ export class OnDemandArtifacts {
   }
 
   async #take(fetch: Fetch, stream: UpstreamStream): Promise<Flight> {
-    const { wanted, source } = fetch;
+    const { claim, wanted, source } = fetch;
     const pending = await this.#services.storage.create().catch((error: unknown) => {
       stream.body.destroy();
       throw error;
@@ -182,9 +231,12 @@ export class OnDemandArtifacts {
     try {
       if (pending.path === undefined) throw new Error('this storage has no temporary files that can be read while they grow');
       // Bytes that are to be stored are worth having even when nobody waits for them any more.
-      const onDeserted = () => source.policy === 'streamed' && stream.body.destroy(new Error('the client went away'));
-      const flight = await Flight.open(wanted.size ?? stream.size, pending, pending.path, onDeserted);
-      this.#atWork(fetch, flight, this.#carry(fetch, stream, flight, pending));
+      const onDeserted = () =>
+        source.policy === 'streamed' && !claim.wanted && stream.body.destroy(new Error('the client went away'));
+      const size = wanted.size ?? stream.size;
+      const flight = await Flight.open(size, pending.path, onDeserted);
+      claim.tell(growingFileNews({ path: pending.path, size }));
+      this.#atWork(wanted, flight, this.#carry(fetch, stream, flight, pending));
       return flight;
     } catch (error) {
       stream.body.destroy();
@@ -193,10 +245,15 @@ export class OnDemandArtifacts {
     }
   }
 
-  async #carry({ wanted, source, lost }: Fetch, stream: UpstreamStream, flight: Flight, pending: PendingFile): Promise<void> {
+  async #carry(
+    { claim, wanted, source, lost }: Fetch,
+    stream: UpstreamStream,
+    flight: Flight,
+    pending: PendingFile,
+  ): Promise<void> {
     const { log } = this.#services;
     try {
-      const computed = await flight.fill(stream.body, this.#missingChecksums(wanted));
+      const computed = await flight.fill(stream.body, pending, this.#missingChecksums(wanted));
       if (source.policy !== 'streamed') {
         const file = storedFile(flight.written, { ...computed, ...wanted.proven });
         await pending.commit(artifactKey(file.checksums.sha256));
@@ -215,6 +272,7 @@ export class OnDemandArtifacts {
       this.#leave(wanted.content_id, flight);
       await flight.end();
       await pending.abort();
+      await claim.release(flight.whole ? WHOLE : undefined);
     }
   }
 

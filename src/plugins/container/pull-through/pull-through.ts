@@ -1,17 +1,19 @@
 import { LRUCache } from 'lru-cache';
 import { type LoadedRemote, loadRemote } from '../../../core/plugin-api.ts';
+import type { Claim } from '../../../db/claims.ts';
 import type { ServedVersion } from '../../../kit/served-file.ts';
 import type { Services } from '../../../kit/services.ts';
 import { withDeadline } from '../../../lib/deadline.ts';
 import { singleFlight } from '../../../lib/single-flight.ts';
 import type { Manifest } from '../oci/manifest.ts';
 import { isTag } from '../oci/reference.ts';
-import { manifestUnknown, nameUnknown } from '../registry/registry-error.ts';
+import { manifestUnknown, nameUnknown, RegistryError } from '../registry/registry-error.ts';
 import { loadContainerRemote, openRepository } from '../sync/load-container-remote.ts';
 import { cacheOf, isCache, letsThrough, type PullThroughCache, upstreamNameIn } from './cache.ts';
 import { followCache } from './cached-repository.ts';
 import { fetchManifest } from './fetched-manifest.ts';
 import { keepManifest } from './keep-manifest.ts';
+import { newsOf, outcomeIn, type PullOutcome } from './pull-outcome.ts';
 import { failureOf } from './upstream-failure.ts';
 
 /** What a client asks for that has to be looked for upstream. */
@@ -54,7 +56,7 @@ const MAX_FRESH = 100_000;
 
 const keyOf = (name: string, reference: string): string => `${name} ${reference}`;
 
-/** Brings manifests from upstream registries: each once, however many clients ask for it at a time. */
+/** Brings manifests from upstream registries: each once, however many clients ask for it at a time, and whichever processes they ask. */
 export class PullThrough {
   readonly #services: PullServices;
   readonly #served: Served;
@@ -128,19 +130,42 @@ export class PullThrough {
   /** Undefined where the tag is what is cached, which has the digest `cached`. */
   async #bring(wanted: PullWanted, cached: string | undefined): Promise<ServedVersion | undefined> {
     const { name, reference } = wanted;
+    const { signal } = this.#closing;
+    for (;;) {
+      signal.throwIfAborted();
+      const claim = await this.#services.db.claim(`pull-through ${keyOf(name, reference)}`, signal);
+      if (claim.mine) return this.#bringForAll(wanted, cached, claim);
+      const outcome = outcomeIn(await claim.over);
+      if (outcome === 'brought') {
+        this.#refresh(wanted);
+        return this.#served.find(name, reference);
+      }
+      if (outcome) throw outcome;
+    }
+  }
+
+  /** What one process does while the others wait. */
+  async #bringForAll(wanted: PullWanted, cached: string | undefined, claim: Claim): Promise<ServedVersion | undefined> {
+    const { name, reference } = wanted;
+    let outcome: PullOutcome | undefined;
     try {
       // Asked again here, where nobody else can be fetching it: the flight that the caller just missed may have brought it.
       const known = isTag(reference) && !this.isFresh(name, reference) ? undefined : await this.#served.find(name, reference);
-      if (known) return known;
-      const version = await this.#fetch(wanted, cached);
-      this.#refresh(wanted);
-      if (version) await this.#served.published(name);
+      const version = known ?? (await this.#fetch(wanted, cached));
+      if (!known) {
+        this.#refresh(wanted);
+        if (version) await this.#served.published(name);
+      }
+      outcome = 'brought';
       return version;
     } catch (error) {
       const failure = failureOf(error, reference);
       if (cached === undefined && failure !== error)
         this.#services.log.warn({ err: error, name, reference }, 'the upstream did not give what was to be pulled through');
+      if (failure instanceof RegistryError) outcome = failure;
       throw failure;
+    } finally {
+      await claim.release(outcome && newsOf(outcome));
     }
   }
 

@@ -6,7 +6,7 @@ import type { ServedRegistry } from './served-registry.ts';
 
 /**
  * Answers a GET or HEAD with a blob of the version: from the storage, or, where it is only known, from its upstream. Throws a
- * RegistryError before anything is sent: BLOB_UNKNOWN where the version does not hold it, 502 where no upstream gives it.
+ * RegistryError before anything is sent: BLOB_UNKNOWN where the version does not hold it, 429 or 502 where no upstream gives it.
  */
 export async function answerBlob(registry: ServedRegistry, http: Http, version: ServedVersion, digest: Digest): Promise<void> {
   const { blobs, onDemand, services } = registry;
@@ -26,6 +26,13 @@ function registryErrorOf(error: unknown, digest: Digest): unknown {
   }
   if (!(error instanceof UnavailableArtifactError)) return error;
   if (error.sources === 0) return blobUnknown(digest);
+  if (error.retryAfter !== undefined) {
+    return new RegistryError(429, 'TOOMANYREQUESTS', 'The blob is not stored here and its upstream takes no more requests now.', {
+      detail: { digest },
+      headers: { 'retry-after': error.retryAfter },
+      cause: error,
+    });
+  }
   return new RegistryError(
     502,
     'UNAVAILABLE',
