@@ -1,45 +1,53 @@
 // npm test [-- PATTERN…]: runs the test files whose path contains a pattern, or all of them, on real parts.
-import { readdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
-import { keepPostgres } from '../test/support/postgres.ts';
+import { pathToFileURL } from 'node:url';
+import { root, sources } from './bundle.mjs';
+import { bundleTests } from './test-bundle.mjs';
 
-const FILE_TIMEOUT_MS = 3 * 60 * 1000;
+/** Ten times what the longest takes by itself: this ends what hangs, on whatever machine. */
+const FILE_TIMEOUT_MS = 10 * 60 * 1000;
 
-const root = join(import.meta.dirname, '..');
 const patterns = process.argv.slice(2);
-const files = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
-  .map((name) => join(root, 'test', name))
-  .filter((file) => file.endsWith('.test.ts'))
+const files = sources('test', /\.test\.ts$/)
   .filter((file) => patterns.length === 0 || patterns.some((pattern) => relative(root, file).includes(pattern)))
   .sort();
 if (files.length === 0) throw new Error(`no test file matches ${patterns.join(', ')}`);
 
+// One for each run: several may go on at a time.
+const folder = join(root, 'build', `tests-${process.pid}`);
+mkdirSync(folder, { recursive: true });
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+const postgres = join(root, 'test/support/postgres.ts');
+const programs = await bundleTests(folder, files, [postgres]);
+const { keepPostgres } = await import(pathToFileURL(join(folder, 'test/support/postgres.mjs')).href);
+/** For test/support/child-program.ts. */
+process.env.TEST_BUNDLE = folder;
+
 const leave = await keepPostgres();
-const totals = new Map<string, number>();
-const skipped: string[] = [];
-// The children get our own `--import tsx`.
-const events = run({ files, concurrency: true, timeout: FILE_TIMEOUT_MS });
-events.on('test:pass', (test) => {
-  if (test.skip !== undefined) skipped.push(`${relative(root, test.file ?? '')}: ${test.name}: ${test.skip}`);
+const totals = new Map();
+const skipped = [];
+const events = run({ files: programs, concurrency: true, timeout: FILE_TIMEOUT_MS });
+events.on('test:pass', ({ skip, file, name }) => {
+  if (skip !== undefined) skipped.push(`${relative(folder, file ?? '').replace(/\.mjs$/, '.ts')}: ${name}: ${skip}`);
 });
 // A hook that fails, or a file that cannot be loaded, is in no total.
 let failures = 0;
 events.on('test:fail', ({ details }) => {
-  const { failureType } = details.error as Error & { failureType?: string };
-  if (failureType !== 'subtestsFailed') failures += 1;
+  if (details.error.failureType !== 'subtestsFailed') failures += 1;
 });
 events.on('test:diagnostic', ({ message, nesting }) => {
   const total = /^(\w+) (\d+)$/.exec(message);
-  if (nesting === 0 && total?.[1]) totals.set(total[1], Number(total[2]));
+  if (nesting === 0 && total) totals.set(total[1], Number(total[2]));
 });
 const output = events.compose(new spec());
 output.pipe(process.stdout);
 await new Promise((resolve, reject) => output.once('end', resolve).once('error', reject));
 await leave();
 
-const count = (name: string): number => {
+const count = (name) => {
   const value = totals.get(name);
   if (value === undefined) throw new Error(`the test runner did not say how many tests are "${name}"`);
   return value;

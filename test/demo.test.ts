@@ -19,9 +19,11 @@ describe('the demo', () => {
   });
   after(() => rm(temporary, { recursive: true }));
 
-  it('mirrors, serves and pulls, in plain lines without a terminal, and leaves nothing behind', { timeout: 60_000 }, async () => {
+  it('mirrors, serves and pulls, in plain lines without a terminal, and leaves nothing behind', {
+    timeout: 300_000,
+  }, async () => {
     const env = { ...process.env, TMPDIR: temporary };
-    const { stdout, stderr } = await run(process.execPath, ['--import', 'tsx', 'src/demo.ts'], { cwd: packageRoot(), env });
+    const { stdout, stderr } = await run(process.execPath, ['dist/demo.mjs'], { cwd: packageRoot(), env });
     assert.equal(stderr, '');
     assert.ok(!stdout.includes('\x1b'), stdout);
     assert.match(stdout, /Version 1: \S+\n +added +(?=.*tag 5)(?=.*blob 19)(?=.*manifest 8)/);
@@ -30,9 +32,9 @@ describe('the demo', () => {
     assert.deepEqual(leftBehind(temporary), []);
   });
 
-  it('fails with a reason when Deckle does not start', { timeout: 60_000 }, async () => {
+  it('fails with a reason when Deckle does not start', { timeout: 300_000 }, async () => {
     const env = { ...process.env, TMPDIR: temporary, DECKLE_TASKS_PER_WORKER: 'many' };
-    const failed = run(process.execPath, ['--import', 'tsx', 'src/demo.ts'], { cwd: packageRoot(), env });
+    const failed = run(process.execPath, ['dist/demo.mjs'], { cwd: packageRoot(), env });
     await assert.rejects(
       failed,
       (error: { code: number; stderr: string }) => error.code === 1 && /DECKLE_TASKS_PER_WORKER/.test(error.stderr),

@@ -1,14 +1,9 @@
-import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { freePort } from '../support/free-port.ts';
+import { startApp } from '../support/app.ts';
 
 /*
  * The acceptance tests know a server by its URL alone: BASE_URL names one that runs (user admin, password `password`), ours or
- * the reference; without it a Deckle is started from the sources.
+ * the reference; without it a Deckle is started.
  */
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into bodies of every shape
@@ -31,61 +26,16 @@ export interface Server {
   stop(): Promise<void>;
 }
 
-const START_MS = 60_000;
 const TASK_MS = 120_000;
 const FINAL = ['completed', 'failed', 'canceled', 'skipped'];
 
 /** A name that no other run has used: the reference server keeps what tests make. */
 export const unique = (word: string): string => `${word}-${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 7)}`;
 
-async function answers(url: string): Promise<boolean> {
-  try {
-    return (await fetch(`${url}/pulp/api/v3/status/`)).ok;
-  } catch {
-    return false;
-  }
-}
-
-/** Starts `deckle start` in a folder of its own, as a user would. */
-async function startOwn(): Promise<{ url: string; stop(): Promise<void> }> {
-  const folder = await mkdtemp(join(tmpdir(), 'deckle-acceptance-'));
-  const port = await freePort();
-  const root = fileURLToPath(new URL('../../', import.meta.url));
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/deckle.ts', 'start'], {
-    cwd: root,
-    env: {
-      ...process.env,
-      DATA_DIR: folder,
-      PORT: String(port),
-      HOST: '127.0.0.1',
-      LOG_LEVEL: 'warn',
-      DATABASE_URL: '',
-      REDIS_URL: '',
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  const url = `http://127.0.0.1:${port}`;
-  const stop = async () => {
-    child.kill('SIGTERM');
-    await exited;
-    await rm(folder, { recursive: true, force: true });
-  };
-  for (const end = Date.now() + START_MS; !(await answers(url)); await delay(100)) {
-    if (child.exitCode !== null || Date.now() > end) {
-      await stop();
-      throw new Error(`the server did not start:\n${output}`);
-    }
-  }
-  return { url, stop };
-}
-
 /** The server under test. */
 export async function openServer(): Promise<Server> {
   const given = process.env.BASE_URL?.replace(/\/+$/, '');
-  const { url, stop } = given ? { url: given, stop: async () => undefined } : await startOwn();
+  const { url, stop } = given ? { url: given, stop: async () => undefined } : await startApp();
   const request: Server['request'] = async (method, path, body, headers = {}) => {
     const text = typeof body === 'string' ? body : JSON.stringify(body);
     const response = await fetch(`${url}${path}`, {

@@ -18,7 +18,7 @@ export class Pusher {
     return fetch(path.startsWith('/') ? `${this.#url}${path}` : `${this.#url}/v2/${path}`, {
       method,
       headers: { authorization: AUTHORIZATION, ...headers },
-      signal: AbortSignal.timeout(30_000),
+      signal: AbortSignal.timeout(120_000),
       ...(body ? { body: body as Body } : {}),
     });
   }

@@ -5,10 +5,8 @@ import { after, before, describe, it } from 'node:test';
 import { sql } from '../../src/db/sql.ts';
 import { type ImageContent, imageOf } from '../../src/demo/image.ts';
 import { layerOf } from '../../src/demo/layer.ts';
-import { eventually } from '../queue/eventually.ts';
 import { startApp, type TestApp } from '../support/app.ts';
-import { type DeckleProcess, runDeckle } from '../support/deckle-process.ts';
-import { freePort } from '../support/free-port.ts';
+import { type ServerBeside, startServerBeside } from '../support/server-beside.ts';
 import { startUpstream, type Upstream } from '../support/upstream-registry.ts';
 
 /*
@@ -24,39 +22,17 @@ const IMAGES = [0, 1].map((number) => imageOf({ layers: [layerOf({ 'etc/motd': `
   ImageContent,
 ];
 
-interface Other {
-  readonly origin: string;
-  readonly process: DeckleProcess;
-}
-
 let upstream: Upstream;
 let app: TestApp;
-const others: Other[] = [];
+const others: ServerBeside[] = [];
 /** Versions of the repository that have the one image and the other. */
 const versions: string[] = [];
 let repository: string;
 let remote: string;
 
-const ownDatabase = (): string => app.services.config.DATABASE_URL ?? '';
-
-async function startOther(database = ownDatabase()): Promise<Other> {
-  const { DATA_DIR, PULP_CONTENT_ORIGIN } = app.services.config;
-  const port = await freePort();
-  const env = {
-    DATABASE_URL: database,
-    DATA_DIR,
-    PULP_CONTENT_ORIGIN,
-    PORT: String(port),
-    DECKLE_SERVERS: '1',
-    LOG_LEVEL: 'fatal',
-  };
-  const process = runDeckle(['server'], env);
-  const other = { origin: `http://127.0.0.1:${port}`, process };
+async function startOther(database?: string): Promise<ServerBeside> {
+  const other = await startServerBeside(app, database);
   others.push(other);
-  await eventually(`a server at ${port}`, async () => {
-    const answer = await fetch(`${other.origin}${API}readyz/`).catch(() => undefined);
-    return answer?.ok;
-  });
   return other;
 }
 
@@ -100,7 +76,7 @@ async function pull(origin: string, name: string, token: string): Promise<string
 }
 
 async function seenByAll(name: string, token: string, expected: string, message: string): Promise<void> {
-  const seen = await Promise.all(others.map(({ origin }) => pull(origin, name, token)));
+  const seen = await Promise.all(others.map(({ url }) => pull(url, name, token)));
   assert.deepEqual(
     seen,
     others.map(() => expected),
@@ -124,8 +100,7 @@ before(async () => {
   await ok(app.request('POST', `${API}users/`, { username: 'ada', password: PASSWORD }));
 });
 after(async () => {
-  for (const { process } of others) process.kill('SIGKILL');
-  await Promise.all(others.map(({ process }) => process.exit));
+  await Promise.all(others.map((other) => other.kill()));
   await app?.stop();
   await upstream?.stop();
 });
@@ -134,7 +109,7 @@ describe('the next request on every server sees', () => {
   it('a tag that a sync has moved', async () => {
     await distribute('moving', { repository });
     const token = await tokenFor('moving');
-    for (let turn = 0; turn < 60; turn += 1) {
+    for (let turn = 0; turn < 15; turn += 1) {
       const image = IMAGES[turn % 2] as ImageContent;
       await sync(image);
       await seenByAll('moving', token, image.digest, `sync ${turn}`);
@@ -144,7 +119,7 @@ describe('the next request on every server sees', () => {
   it('a distribution that serves another version', async () => {
     const distribution = await distribute('turning', { repository_version: versions[0] });
     const token = await tokenFor('turning');
-    for (let turn = 1; turn <= 200; turn += 1) {
+    for (let turn = 1; turn <= 40; turn += 1) {
       await change(distribution, { repository_version: versions[turn % 2] });
       await seenByAll('turning', token, (IMAGES[turn % 2] as ImageContent).digest, `change ${turn}`);
     }
@@ -153,7 +128,7 @@ describe('the next request on every server sees', () => {
   it('a distribution that has become private, whatever the token said', async () => {
     const distribution = await distribute('hiding', { repository_version: versions[0] });
     const token = await tokenFor('hiding');
-    for (let turn = 0; turn < 100; turn += 1) {
+    for (let turn = 0; turn < 20; turn += 1) {
       await seenByAll('hiding', token, IMAGES[0].digest, `public ${turn}`);
       await change(distribution, { private: true });
       await seenByAll('hiding', token, '401', `private ${turn}`);
@@ -168,14 +143,14 @@ describe('the next request on every server sees', () => {
     const token = await tokenFor('guarded', `ada:${PASSWORD}`);
     const allowed = (message: string) => seenByAll('guarded', token, IMAGES[0].digest, message);
     const refused = (message: string) => seenByAll('guarded', token, '401', message);
-    for (let turn = 0; turn < 100; turn += 1) {
+    for (let turn = 0; turn < 20; turn += 1) {
       await allowed(`with the role ${turn}`);
       await ok(app.request('POST', `${distribution}remove_role/`, { ...consumer, users: ['ada'] }));
       await refused(`without the role ${turn}`);
       await ok(app.request('POST', `${distribution}add_role/`, { ...consumer, users: ['ada'] }));
     }
     const [ada] = (await ok(app.request('GET', `${API}users/?username=ada`))).results;
-    for (let turn = 0; turn < 50; turn += 1) {
+    for (let turn = 0; turn < 10; turn += 1) {
       await ok(app.request('PATCH', ada.pulp_href, { is_active: false }));
       await refused(`switched off ${turn}`);
       await ok(app.request('PATCH', ada.pulp_href, { is_active: true }));
@@ -184,7 +159,7 @@ describe('the next request on every server sees', () => {
     await ok(app.request('POST', `${distribution}remove_role/`, { ...consumer, users: ['ada'] }));
     const group = (await ok(app.request('POST', `${API}groups/`, { name: 'pullers' }))).pulp_href;
     await ok(app.request('POST', `${distribution}add_role/`, { ...consumer, groups: ['pullers'] }));
-    for (let turn = 0; turn < 50; turn += 1) {
+    for (let turn = 0; turn < 10; turn += 1) {
       await ok(app.request('POST', `${group}users/`, { username: 'ada' }));
       await allowed(`in the group ${turn}`);
       await ok(app.request('DELETE', `${group}users/${ada.id}/`));
@@ -208,7 +183,7 @@ describe('the next request on every server sees', () => {
     const viewset = 'distributions/container/container';
     const [policy] = (await ok(app.request('GET', `${API}access_policies/?viewset_name=${viewset}`))).results;
     const statements = [{ action: '*', effect: 'allow', principal: 'admin' }];
-    for (let turn = 0; turn < 30; turn += 1) {
+    for (let turn = 0; turn < 10; turn += 1) {
       await ok(app.request('PATCH', policy.pulp_href, { statements }));
       await seenByAll('policed', token, '401', `changed ${turn}`);
       await ok(app.request('POST', `${policy.pulp_href}reset/`));
@@ -218,7 +193,7 @@ describe('the next request on every server sees', () => {
 
   it('a distribution that is deleted and made anew', async () => {
     const token = await tokenFor('fleeting');
-    for (let turn = 0; turn < 50; turn += 1) {
+    for (let turn = 0; turn < 10; turn += 1) {
       const distribution = await distribute('fleeting', { repository_version: versions[turn % 2] });
       await seenByAll('fleeting', token, (IMAGES[turn % 2] as ImageContent).digest, `made ${turn}`);
       await done(app.request('DELETE', distribution));
@@ -280,7 +255,7 @@ const LISTENERS = sql`select pid from pg_stat_activity where datname = current_d
 describe('nothing stale is answered, and changes go on,', () => {
   it('while the connections on which servers hear of changes are cut', async () => {
     const { token, turn } = await turning('cut');
-    for (let time = 0; time < 40; time += 1) {
+    for (let time = 0; time < 15; time += 1) {
       await seenByAll('cut', token, await turn(), `before cut ${time}`);
       await app.services.db.query(sql`select pg_terminate_backend(pid) from (${LISTENERS}) listening`);
       await seenByAll('cut', token, await turn(), `after cut ${time}`);
@@ -292,22 +267,21 @@ describe('nothing stale is answered, and changes go on,', () => {
     const victim = await startOther();
     await seenByAll('killed', token, await turn(), 'before');
     others.splice(others.indexOf(victim), 1);
-    victim.process.kill('SIGKILL');
+    const ended = victim.kill();
     await seenByAll('killed', token, await turn(), 'after');
-    await victim.process.exit;
+    await ended;
   });
 
   it('when a server hears nothing more, and its connection does not break', async () => {
     const { token, turn } = await turning('deaf');
-    const proxy = await startPostgresProxy(ownDatabase());
+    const proxy = await startPostgresProxy(app.services.config.DATABASE_URL ?? '');
     try {
       const deaf = await startOther(proxy.url);
       await seenByAll('deaf', token, await turn(), 'before');
       proxy.hush();
       for (let time = 0; time < 3; time += 1) await seenByAll('deaf', token, await turn(), `deaf ${time}`);
       others.splice(others.indexOf(deaf), 1);
-      deaf.process.kill('SIGKILL');
-      await deaf.process.exit;
+      await deaf.kill();
     } finally {
       proxy.stop();
     }
@@ -323,7 +297,7 @@ describe('nothing stale is answered, and changes go on,', () => {
       // Waits until what the stopped one keeps has expired; the second knows.
       await seenByAll('stopped', token, await turn(), `others, while one is stopped ${time}`);
       const last = await turn();
-      const asked = pull(stopped.origin, 'stopped', token);
+      const asked = pull(stopped.url, 'stopped', token);
       stopped.process.kill('SIGCONT');
       assert.equal(await asked, last);
       others.push(stopped);

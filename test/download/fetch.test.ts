@@ -4,10 +4,12 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import type { RemoteSettings } from '../../src/download/remote-settings.ts';
+import { childProgram } from '../support/child-program.ts';
 import { openFor, serve, targetAt, targetInMemory, temporaryFolder } from './rig.ts';
 
-const PROOF = { module: new URL('./letter-proof.ts', import.meta.url).href, expected: 'a' };
+const PROOF = { module: pathToFileURL(childProgram(join(import.meta.dirname, 'letter-proof.ts'))).href, expected: 'a' };
 
 /** A server that answers `/<letters>/<count>` with that many of each letter, `/cut/…` in two tries, and an upstream of it. */
 async function rig(t: TestContext, given: Partial<RemoteSettings> = {}) {

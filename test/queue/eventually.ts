@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 export async function eventually<T>(
   what: string,
   look: () => Promise<T | undefined | null | false> | T | undefined | null | false,
-  milliseconds = 20_000,
+  milliseconds = 60_000,
 ): Promise<T> {
   for (const end = Date.now() + milliseconds; ; await delay(20)) {
     const found = await look();

@@ -10,6 +10,7 @@ import { Readable } from 'node:stream';
 import test, { type TestContext } from 'node:test';
 import { filesystemStorage } from '../../src/storage/filesystem.ts';
 import { type Storage, StorageFullError } from '../../src/storage/storage.ts';
+import { childProgram } from '../support/child-program.ts';
 import { bytesOf, keyOf, put, testConformance } from './conformance.ts';
 import { silentLog } from './silent-log.ts';
 
@@ -133,9 +134,8 @@ test('a writer that is killed leaves every file it answered for, and none that i
 
 /** Kills a writer when it has answered for so many files, and looks at what it left. */
 async function runUntil(root: string, files: number): Promise<void> {
-  const script = join(import.meta.dirname, 'interrupted-writer.ts');
-  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', script, root], {
-    cwd: import.meta.dirname,
+  const script = childProgram(join(import.meta.dirname, 'interrupted-writer-child.ts'));
+  const child: ChildProcess = spawn(process.execPath, [script, root], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const ended = new Promise((resolve) => child.once('close', resolve));

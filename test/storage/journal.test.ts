@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import test, { type TestContext } from 'node:test';
 import { filesystemStorage } from '../../src/storage/filesystem.ts';
 import { eventually } from '../queue/eventually.ts';
+import { childProgram } from '../support/child-program.ts';
 import { keyOf } from './conformance.ts';
 import { silentLog } from './silent-log.ts';
 
@@ -19,8 +20,8 @@ async function newRoot(t: TestContext): Promise<string> {
 
 /** Kills a process that stores small files when it has answered for so many, and says which. */
 async function killedWriter(root: string, files: number): Promise<string[]> {
-  const script = join(import.meta.dirname, 'interrupted-writer.ts');
-  const child = spawn(process.execPath, ['--import', 'tsx', script, root, 'small'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const script = childProgram(join(import.meta.dirname, 'interrupted-writer-child.ts'));
+  const child = spawn(process.execPath, [script, root, 'small'], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise((resolve) => child.once('close', resolve));
   const answered: string[] = [];
   for await (const key of createInterface({ input: child.stdout })) {

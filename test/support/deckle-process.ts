@@ -5,10 +5,11 @@ import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isAlive } from '../../src/embedded/postgres-folder.ts';
+import { packageRoot } from '../../src/lib/package-root.ts';
 import { eventually } from '../queue/eventually.ts';
 import { freePort } from './free-port.ts';
 
-const PROGRAM = join(import.meta.dirname, '../../src/deckle.ts');
+const PROGRAM = join(packageRoot(), 'dist/deckle.mjs');
 
 /** A run of the program, as a process of its own that leads its own group, as in a terminal. */
 export interface DeckleProcess {
@@ -27,8 +28,15 @@ export interface DeckleProcess {
   orphan(): void;
 }
 
+/** Groups of processes that run. A test file that is ended before its end takes them along: nobody else would end them. */
+const runs = new Set<number>();
+process.once('SIGTERM', () => process.exit(1));
+process.once('exit', () => {
+  for (const pid of runs) process.kill(-pid, 'SIGKILL');
+});
+
 /**
- * Runs `deckle ARGUMENT…` from the sources. `env` is all that it sees of the environment but PATH and HOME. `supervised`: as
+ * Runs `deckle ARGUMENT…`, as it is built before the tests. `env` is all that it sees of the environment but PATH and HOME. `supervised`: as
  * `deckle start` runs its servers and workers.
  */
 export function runDeckle(
@@ -36,8 +44,7 @@ export function runDeckle(
   env: Readonly<Record<string, string>>,
   { input = '', supervised = false } = {},
 ): DeckleProcess {
-  const child = spawn(process.execPath, ['--import', 'tsx', PROGRAM, ...args], {
-    cwd: join(import.meta.dirname, '../..'),
+  const child = spawn(process.execPath, [PROGRAM, ...args], {
     detached: true,
     stdio: ['pipe', 'pipe', 'pipe', ...(supervised ? (['ipc'] as const) : [])],
     env: { PATH: process.env.PATH, HOME: process.env.HOME, TMPDIR: tmpdir(), ...env },
@@ -53,6 +60,8 @@ export function runDeckle(
     errors += text;
   });
   stdin.end(input);
+  runs.add(pid);
+  child.once('exit', () => runs.delete(pid));
   // Not its `close`, which never comes where we have disconnected from it.
   const ended = Promise.all([once(child, 'exit'), once(stdout, 'close'), once(stderr, 'close')]);
   return {
@@ -94,7 +103,7 @@ export async function createInstallation(settings: Readonly<Record<string, strin
       method,
       headers: { authorization: `Basic ${btoa('admin:password')}`, 'content-type': 'application/json' },
       ...(body ? { body: JSON.stringify(body) } : {}),
-      signal: AbortSignal.timeout(5_000),
+      signal: AbortSignal.timeout(60_000),
     });
     return { status: response.status, body: await response.json() };
   };

@@ -1,5 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
+import { childProgram } from '../../support/child-program.ts';
 import type { RigUrls } from './rig.ts';
 
 /** A process of a test's own, which runs `role.ts` of this folder with the urls. */
@@ -12,7 +14,7 @@ export interface Child {
 }
 
 export function startChild(file: 'worker-child.ts' | 'dispatch-child.ts', urls: RigUrls, ...args: string[]): Child {
-  const child = fork(new URL(file, import.meta.url), [JSON.stringify(urls), ...args], { execArgv: ['--import', 'tsx'] });
+  const child = fork(childProgram(join(import.meta.dirname, file)), [JSON.stringify(urls), ...args]);
   const ended = once(child, 'exit');
   return {
     process: child,
