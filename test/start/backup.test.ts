@@ -58,6 +58,8 @@ describe('deckle backup and deckle restore', { skip: missing('ostree') }, () => 
   let treesPath: string;
   let token: string;
   let seen: unknown;
+  /** Opened when the sync that ran may run again. */
+  const again = gate();
 
   const get = async (mirror: Mirror, path: string, user = 'admin:password') => {
     const response = await fetch(`${mirror.installation.url}${path}`, { headers: { authorization: `Basic ${btoa(user)}` } });
@@ -135,6 +137,7 @@ describe('deckle backup and deckle restore', { skip: missing('ostree') }, () => 
     token = (made.body as { token: string }).token;
   });
   after(async () => {
+    again.open();
     if (restored) {
       restored.deckle.kill('SIGTERM');
       await restored.deckle.exit;
@@ -282,6 +285,7 @@ describe('deckle backup and deckle restore', { skip: missing('ostree') }, () => 
     const env = inUnusedFolder('restored');
     await mkdir(join(env.DATA_DIR, 'media'), { recursive: true }); // as a volume of its own
     assert.match(await done(['restore', target], env), /^Restored into /m);
+    source.upstream.fault({ repository: 'held', kind: 'blob', fault: FAULTS.held(again.passed) });
     restored = await startMirror({ ...EMBEDDED, ...env });
     assert.deepEqual(await everything(restored), seen);
     await assertServed(restored);
@@ -299,6 +303,7 @@ describe('deckle backup and deckle restore', { skip: missing('ostree') }, () => 
 
   test('the sync that ran is run again, and the next ones work', async () => {
     const mirror = restored as Mirror;
+    again.open();
     const { body } = await get(mirror, `${API}tasks/?name__contains=sync&ordering=pulp_created`);
     const task = await mirror.ended(String(body.results.at(-1)?.pulp_href));
     assert.equal(task.state, 'completed', task.error?.description);

@@ -65,8 +65,9 @@ describe('deckle start', () => {
     process.kill(api[0] as number, 'SIGKILL');
     await answers();
     await eventually('there are two servers again', async () => {
-      const now = (await installation.processes()).api;
-      return now.length === 2 && !now.includes(api[0] as number);
+      // A connection that is kept may have been to the one that is no more.
+      const now = (await installation.processes().catch(() => undefined))?.api;
+      return now?.length === 2 && !now.includes(api[0] as number);
     });
   });
 

@@ -103,7 +103,7 @@ export async function createInstallation(settings: Readonly<Record<string, strin
       method,
       headers: { authorization: `Basic ${btoa('admin:password')}`, 'content-type': 'application/json' },
       ...(body ? { body: JSON.stringify(body) } : {}),
-      signal: AbortSignal.timeout(60_000),
+      signal: AbortSignal.timeout(10_000),
     });
     return { status: response.status, body: await response.json() };
   };
