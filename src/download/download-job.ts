@@ -1,7 +1,7 @@
 import { type ChecksumName, RunningChecksums } from '../lib/checksums.ts';
 import type { DigestAlgorithm } from '../lib/digest.ts';
+import { LargeFile } from '../lib/large-file.ts';
 import { onAbort } from './abort.ts';
-import { BodyFile } from './body-file.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import type { TlsOptions } from './dispatcher.ts';
 import { statusError, totalTimeoutError, upstreamErrorOf } from './failure.ts';
@@ -82,7 +82,7 @@ export async function runDownload(job: DownloadJob, context: JobContext): Promis
 class HashedFile implements TransferTarget {
   readonly resume: Resume;
   readonly #job: DownloadJob;
-  readonly #file: BodyFile;
+  readonly #file: LargeFile;
   #checksums: RunningChecksums;
   /** Where the bytes came from in the end. */
   url: string;
@@ -91,7 +91,7 @@ class HashedFile implements TransferTarget {
     this.#job = job;
     this.url = job.url;
     this.resume = new Resume(job.size);
-    this.#file = new BodyFile(job.path, job.size);
+    this.#file = new LargeFile(job.path, job.size);
     this.#checksums = this.#freshChecksums();
   }
 

@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { checksumsOf, RunningChecksums } from '../lib/checksums.ts';
-import { BodyFile } from './body-file.ts';
+import { LargeFile } from '../lib/large-file.ts';
 import { fetchInto, type JobContext, type TransferJob } from './download-job.ts';
 import { type BodyProof, loadProof, proving } from './proof.ts';
 import { Resume } from './resume.ts';
@@ -48,7 +48,7 @@ class ProvenBody {
   url: string;
   readonly #job: ProvenJob;
   #held: Buffer[] = [];
-  #file: { readonly body: BodyFile; readonly path: string; readonly checksums: RunningChecksums } | undefined;
+  #file: { readonly body: LargeFile; readonly path: string; readonly checksums: RunningChecksums } | undefined;
 
   constructor(job: ProvenJob) {
     this.#job = job;
@@ -113,7 +113,7 @@ class ProvenBody {
   #open() {
     const { path, maxHeld, checksums } = this.#job;
     if (path === undefined) throw tooLarge(this.url, maxHeld);
-    return { body: new BodyFile(path, undefined), path, checksums: new RunningChecksums(checksums) };
+    return { body: new LargeFile(path), path, checksums: new RunningChecksums(checksums) };
   }
 }
 

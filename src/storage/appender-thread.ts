@@ -1,13 +1,12 @@
-import { closeSync, openSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { RunningChecksums } from '../lib/checksums.ts';
+import { LargeFile } from '../lib/large-file.ts';
 import { type FromAppender, SLOT_BYTES, type ToAppender } from './appender-message.ts';
 import { codeOf } from './full-disk.ts';
-import { writeAll } from './write-all.ts';
 
 interface OpenFile {
   readonly checksums: RunningChecksums;
-  readonly descriptor: number;
+  readonly file: LargeFile;
 }
 
 const slots = new Uint8Array(workerData as SharedArrayBuffer);
@@ -17,20 +16,21 @@ const files = new Map<number, OpenFile>();
 const answer = (message: FromAppender): void => parentPort?.postMessage(message);
 
 function fail(id: number, error: unknown): void {
-  const file = files.get(id);
+  const open = files.get(id);
   files.delete(id);
-  if (file) closeSync(file.descriptor);
+  open?.file.close();
   answer({ id, message: error instanceof Error ? error.message : String(error), code: codeOf(error) });
 }
 
-function append({ checksums, descriptor }: OpenFile, bytes: Uint8Array): void {
+function append({ checksums, file }: OpenFile, bytes: Uint8Array): void {
   checksums.update(bytes);
-  writeAll(descriptor, bytes);
+  file.append(bytes);
 }
 
-function end(id: number, { checksums, descriptor }: OpenFile): void {
+function end(id: number, { checksums, file }: OpenFile): void {
+  file.finish();
   files.delete(id);
-  closeSync(descriptor);
+  file.close();
   answer({ id, checksums: checksums.finish() });
 }
 
@@ -38,7 +38,7 @@ function take(message: ToAppender): void {
   const { id } = message;
   if ('open' in message) {
     const checksums = new RunningChecksums(message.checksums);
-    files.set(id, { checksums, descriptor: openSync(message.open, 'a', 0o644) });
+    files.set(id, { checksums, file: new LargeFile(message.open) });
     return;
   }
   const file = files.get(id);

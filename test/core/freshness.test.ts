@@ -62,9 +62,9 @@ async function distribute(name: string, serves: object): Promise<string> {
 
 const change = (distribution: string, body: object) => done(app.request('PATCH', distribution, body));
 
-async function tokenFor(name: string, user: string | null = null): Promise<string> {
+async function tokenFor(name: string, user: string | null = null, actions = 'pull'): Promise<string> {
   const { host } = new URL(app.services.config.PULP_CONTENT_ORIGIN);
-  const path = `/token/?service=${host}&scope=repository:${name}:pull`;
+  const path = `/token/?service=${host}&scope=repository:${name}:${actions}`;
   return (await ok(app.request('GET', path, undefined, { user }))).token;
 }
 
@@ -175,6 +175,26 @@ describe('the next request on every server sees', () => {
     await allowed('by a role of his own');
     await ok(app.request('PATCH', own.pulp_href, { permissions: ['container.view_containerdistribution'] }));
     await refused('by a role that says something else');
+  });
+
+  it('a user who is switched off, and may push no more', async () => {
+    const bob = (await ok(app.request('POST', `${API}users/`, { username: 'bob', password: PASSWORD }))).pulp_href;
+    const role = { role: 'container.containernamespace_creator', content_object: null };
+    await ok(app.request('POST', `${bob}roles/`, role));
+    const token = await tokenFor('bob/app', `bob:${PASSWORD}`, 'pull,push');
+    const begun = async (message: string, expected: number) => {
+      for (const { url } of others) {
+        const headers = { authorization: `Bearer ${token}` };
+        const answer = await fetch(`${url}/v2/bob/app/blobs/uploads/`, { method: 'POST', headers });
+        assert.equal(answer.status, expected, `${message}: ${await answer.text()}`);
+      }
+    };
+    for (let turn = 0; turn < 10; turn += 1) {
+      await begun(`switched on ${turn}`, 202);
+      await ok(app.request('PATCH', bob, { is_active: false }));
+      await begun(`switched off ${turn}`, 401);
+      await ok(app.request('PATCH', bob, { is_active: true }));
+    }
   });
 
   it('a policy that was changed and reset', async () => {

@@ -81,7 +81,7 @@ async function callerOfToken(registry: ServedRegistry, request: FastifyRequest, 
   const token = await bearer(registry, request, scope);
   const action = request.method === 'DELETE' ? ['push', 'delete'] : ['push'];
   const allowed = token.access.some((entry) => entry.name === name && action.some((one) => allows(entry, 'repository', one)));
-  return { caller: allowed ? await registry.authenticator.find(token.subject) : undefined, pulls: token.pull };
+  return { caller: allowed ? await registry.callers.of(token) : undefined, pulls: token.pull };
 }
 
 /**

@@ -7,6 +7,7 @@ import { Manifests } from './manifest.ts';
 import { PullRights } from './pull-rights.ts';
 import { servedDistributions } from './served-distribution.ts';
 import { Tokens } from './token.ts';
+import { TokenCallers } from './token-callers.ts';
 import { loadTokenKeys } from './token-keys.ts';
 import { UpstreamBlobs } from './upstream-blob.ts';
 
@@ -24,6 +25,7 @@ export interface ServedRegistry {
   readonly authenticator: Authenticator;
   readonly distributions: ReturnType<typeof servedDistributions>;
   readonly pullRights: PullRights;
+  readonly callers: TokenCallers;
   readonly manifests: Manifests;
   readonly blobs: Blobs;
   readonly onDemand: OnDemandArtifacts;
@@ -51,16 +53,20 @@ export async function openServedRegistry(services: RegistryServices): Promise<Se
     published: () => services.db.seenEverywhere(),
   });
   const pullRights = new PullRights();
+  const users = authenticator(services);
+  const callers = new TokenCallers(services, users);
   await distributions.start();
   await pullRights.start(services);
+  await callers.start();
   await blobs.files.start();
   return {
     services,
     tokens,
     guards,
-    authenticator: authenticator(services),
+    authenticator: users,
     distributions,
     pullRights,
+    callers,
     manifests,
     blobs,
     onDemand,
@@ -72,6 +78,7 @@ export async function openServedRegistry(services: RegistryServices): Promise<Se
       await upstreams.close();
       await distributions.close();
       await pullRights.close();
+      await callers.close();
       await blobs.files.close();
     },
   };

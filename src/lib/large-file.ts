@@ -1,9 +1,16 @@
-import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 
 /** Files from this size on go past the page cache: filling it costs more CPU than fetching and hashing do. */
 const DIRECT_FROM_BYTES = 4 * 1024 * 1024;
+/** Where writing past it may begin: at a page. */
+const PAGE_BYTES = 4 * 1024;
 /** What goes past it at once: a multiple of what any disk wants. */
 const BLOCK_BYTES = 512 * 1024;
+/**
+ * Bytes of one write by the page cache: for larger ones, kernels with large folios (ext4 from 6.16 on) look for contiguous memory, which
+ * takes ten times as long as all else where memory is scattered, as it is after some days.
+ */
+const WRITE_BYTES = 64 * 1024;
 const WASM_PAGE_BYTES = 64 * 1024;
 /** Linux alone has it. */
 const O_DIRECT: number | undefined = constants.O_DIRECT;
@@ -41,35 +48,38 @@ function openDirect(path: string): Direct | undefined {
 }
 
 /**
- * A file that is written from its beginning on, by calls that block: for a thread that has nothing else to do. All methods throw
- * the file system's error.
+ * A file that is written to its end, by calls that block: for a thread that has nothing else to do. What is large goes past the page
+ * cache (ADR 013). All methods throw the file system's error.
  */
-export class BodyFile {
+export class LargeFile {
   readonly #path: string;
-  readonly #isLarge: boolean;
+  /** Bytes from which on it goes past the page cache; undefined where it does not. */
+  #directFrom: number | undefined;
   readonly #descriptor: number;
   #direct: Direct | undefined;
   /** Bytes in the file. */
   #written = 0;
 
-  /** Opens the file, or makes it. `size`: bytes that it will have, where that is known. */
-  constructor(path: string, size: number | undefined) {
+  /** Opens the file, whose end is written to, or makes it. `size`: bytes that it will have, where that is known. */
+  constructor(path: string, size?: number) {
     this.#path = path;
-    this.#isLarge = size !== undefined && size >= DIRECT_FROM_BYTES;
-    this.#descriptor = openSync(path, constants.O_WRONLY | constants.O_CREAT, 0o600);
-    this.#open();
+    if (size === undefined) this.#directFrom = DIRECT_FROM_BYTES;
+    else if (size >= DIRECT_FROM_BYTES) this.#directFrom = 0;
+    this.#descriptor = openSync(path, constants.O_WRONLY | constants.O_CREAT, 0o644);
+    this.#written = fstatSync(this.#descriptor).size;
   }
 
-  append(bytes: Buffer): void {
+  append(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.byteLength; ) {
-      const direct = this.#direct;
+      const direct = this.#direct ?? this.#open();
       if (!direct) {
         this.#write(bytes.subarray(at));
         return;
       }
-      const taken = bytes.copy(direct.block, direct.filled, at);
-      direct.filled += taken;
-      at += taken;
+      const taken = bytes.subarray(at, at + BLOCK_BYTES - direct.filled);
+      direct.block.set(taken, direct.filled);
+      direct.filled += taken.byteLength;
+      at += taken.byteLength;
       if (direct.filled === BLOCK_BYTES) this.#flush(direct);
     }
   }
@@ -87,7 +97,6 @@ export class BodyFile {
     ftruncateSync(this.#descriptor, 0);
     this.#written = 0;
     if (this.#direct) this.#direct.filled = 0;
-    else this.#open();
   }
 
   close(): void {
@@ -95,8 +104,13 @@ export class BodyFile {
     closeSync(this.#descriptor);
   }
 
-  #open(): void {
-    if (this.#isLarge) this.#direct = openDirect(this.#path);
+  /** Undefined where it does not go past the cache, or not yet. */
+  #open(): Direct | undefined {
+    if (this.#directFrom === undefined || this.#written < this.#directFrom || this.#written % PAGE_BYTES !== 0) return undefined;
+    this.#direct = openDirect(this.#path);
+    // Not tried again where the file system does not have it.
+    if (!this.#direct) this.#directFrom = undefined;
+    return this.#direct;
   }
 
   /** What the disk does not take whole goes there as usual, and so does all that follows; that also tells why it did not. */
@@ -111,13 +125,14 @@ export class BodyFile {
 
   #release({ descriptor, block }: Direct): void {
     this.#direct = undefined;
+    this.#directFrom = undefined;
     free.push(block);
     closeSync(descriptor);
   }
 
-  #write(bytes: Buffer): void {
+  #write(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.byteLength; ) {
-      const written = writeSync(this.#descriptor, bytes, at, bytes.byteLength - at, this.#written);
+      const written = writeSync(this.#descriptor, bytes, at, Math.min(WRITE_BYTES, bytes.byteLength - at), this.#written);
       at += written;
       this.#written += written;
     }
