@@ -124,6 +124,25 @@ describe('clients of two processes', () => {
   });
 });
 
+it('a tag that one process has asked for is not asked for again by another, for a while', async () => {
+  const lasting = await startPullThroughWorld();
+  const other = await startServerBeside(lasting.app);
+  try {
+    const { path } = await lasting.cache();
+    const { repository, image } = lasting.image();
+    const headers = await lasting.authorizationOf(`${path}/${repository}`, USER);
+    for (const { url } of [other, lasting.app, other, lasting.app]) {
+      const answer = await fetch(`${url}/v2/${path}/${repository}/manifests/latest`, { headers });
+      assert.equal(await digestOf(answer), image.digest);
+    }
+    const asked = lasting.asked(repository).filter((request) => request.includes('manifest'));
+    assert.deepEqual(asked, ['GET manifest latest']);
+  } finally {
+    await other.kill();
+    await lasting.stop();
+  }
+});
+
 describe('a process that is killed while it fetches', () => {
   for (const [stage, after] of [
     ['before the first byte', undefined],

@@ -163,6 +163,7 @@ describe('a token', () => {
       insert into app_user (username, password, is_superuser, is_active) values ('admin2', '', true, true)`);
     assert.equal((await begin(inactive)).status, 202);
     await world.services.db.execute(sql`update app_user set is_active = false where username = 'admin2'`);
+    await world.services.db.seenEverywhere();
     await assertRefused(await begin(inactive), 401, 'UNAUTHORIZED');
   });
 });

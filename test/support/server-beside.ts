@@ -12,12 +12,13 @@ export interface ServerBeside {
 
 /** Starts one that answers as `app` does; `database`: another way to the same database. Resolves when it is ready. */
 export async function startServerBeside(app: TestApp, database = app.services.config.DATABASE_URL): Promise<ServerBeside> {
-  const { DATA_DIR, PULP_CONTENT_ORIGIN } = app.services.config;
+  const { DATA_DIR, PULP_CONTENT_ORIGIN, DECKLE_PULL_THROUGH_FRESH_SECONDS } = app.services.config;
   const port = await freePort();
   const process = runDeckle(['server'], {
     DATABASE_URL: database ?? '',
     DATA_DIR,
     PULP_CONTENT_ORIGIN,
+    DECKLE_PULL_THROUGH_FRESH_SECONDS: String(DECKLE_PULL_THROUGH_FRESH_SECONDS),
     PORT: String(port),
     DECKLE_SERVERS: '1',
     LOG_LEVEL: 'fatal',

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { type LoadedRemote, loadRemote } from '../../../core/plugin-api.ts';
 import type { Claim } from '../../../db/claims.ts';
+import { sql } from '../../../db/sql.ts';
 import type { ServedVersion } from '../../../kit/served-file.ts';
 import type { Services } from '../../../kit/services.ts';
 import { withDeadline } from '../../../lib/deadline.ts';
@@ -53,6 +54,8 @@ const RENEWAL_MS = 5_000;
 /** No retry waits longer, whatever the upstream asks for: clients have their own patience, and try again. */
 const LONGEST_WAIT_MS = 2_000;
 const MAX_FRESH = 100_000;
+/** Tells of a tag that the upstream was asked for; the payload is its key. */
+const FRESH_CHANNEL = 'deckle_pull_through';
 
 const keyOf = (name: string, reference: string): string => `${name} ${reference}`;
 
@@ -65,10 +68,16 @@ export class PullThrough {
   /** By name and tag: until when it need not be asked for. */
   readonly #fresh = new LRUCache<string, number>({ max: MAX_FRESH });
   readonly #closing = new AbortController();
+  #stop: (() => Promise<void>) | undefined;
 
   constructor(services: PullServices, served: Served) {
     this.#services = services;
     this.#served = served;
+  }
+
+  /** Starts to hear which tags others have asked for. */
+  async start(): Promise<void> {
+    this.#stop = await this.#services.db.listen(FRESH_CHANNEL, (key) => this.#refresh(key));
   }
 
   /** Whether the upstream was asked for the tag so lately that it need not be asked again. */
@@ -87,21 +96,20 @@ export class PullThrough {
   }
 
   /**
-   * Asks whether a cached tag has moved. Answers the version that holds what it points at now; undefined where that is what is cached, or the
-   * upstream does not say, or not in time: it is looked for on, and found by the next pull.
+   * Asks whether a cached tag has moved. Answers the version that holds what it points at now; undefined where the upstream does not say, or
+   * not in time: it is looked for on, and found by the next pull.
    */
   async renewed(wanted: PullWanted, digest: string): Promise<ServedVersion | undefined> {
     try {
-      return await withDeadline(
-        this.#flight(wanted, digest),
-        RENEWAL_MS,
-        `the upstream did not answer within ${RENEWAL_MS / 1000} s`,
-      );
+      const flight = this.#flight(wanted, digest);
+      const version = await withDeadline(flight, RENEWAL_MS, `the upstream did not answer within ${RENEWAL_MS / 1000} s`);
+      // Who shares the flight may have begun it with a later image than this client has found.
+      return version ?? (await this.#served.find(wanted.name, wanted.reference));
     } catch (error) {
       const { name, reference } = wanted;
       if (!this.isFresh(name, reference))
         this.#services.log.warn({ err: error, name, tag: reference }, 'a cached tag could not be renewed; it is served as it is');
-      this.#refresh(wanted);
+      this.#refresh(keyOf(name, reference));
       return undefined;
     }
   }
@@ -109,12 +117,13 @@ export class PullThrough {
   /** Breaks off what is on its way and waits for its end. */
   async close(): Promise<void> {
     this.#closing.abort(new Error('the server is stopping'));
+    await this.#stop?.();
     await Promise.allSettled(this.#running);
   }
 
-  #refresh({ name, reference }: PullWanted): void {
+  #refresh(key: string): void {
     const ms = this.#services.config.DECKLE_PULL_THROUGH_FRESH_SECONDS * 1000;
-    this.#fresh.set(keyOf(name, reference), this.#services.clock().getTime() + ms);
+    this.#fresh.set(key, this.#services.clock().getTime() + ms);
   }
 
   #flight(wanted: PullWanted, cached: string | undefined): Promise<ServedVersion | undefined> {
@@ -136,10 +145,7 @@ export class PullThrough {
       const claim = await this.#services.db.claim(`pull-through ${keyOf(name, reference)}`, signal);
       if (claim.mine) return this.#bringForAll(wanted, cached, claim);
       const outcome = outcomeIn(await claim.over);
-      if (outcome === 'brought') {
-        this.#refresh(wanted);
-        return this.#served.find(name, reference);
-      }
+      if (outcome === 'brought') return this.#served.find(name, reference);
       if (outcome) throw outcome;
     }
   }
@@ -152,10 +158,7 @@ export class PullThrough {
       // Asked again here, where nobody else can be fetching it: the flight that the caller just missed may have brought it.
       const known = isTag(reference) && !this.isFresh(name, reference) ? undefined : await this.#served.find(name, reference);
       const version = known ?? (await this.#fetch(wanted, cached));
-      if (!known) {
-        this.#refresh(wanted);
-        if (version) await this.#served.published(name);
-      }
+      if (!known) await this.#asked(wanted, version);
       outcome = 'brought';
       return version;
     } catch (error) {
@@ -167,6 +170,14 @@ export class PullThrough {
     } finally {
       await claim.release(outcome && newsOf(outcome));
     }
+  }
+
+  /** Tells the other processes what is so now; they know it before the claim ends. */
+  async #asked({ name, reference }: PullWanted, version: ServedVersion | undefined): Promise<void> {
+    const key = keyOf(name, reference);
+    this.#refresh(key);
+    if (isTag(reference)) await this.#services.db.query(sql`select pg_notify(${FRESH_CHANNEL}, ${key})`);
+    if (version) await this.#served.published(name);
   }
 
   async #fetch(wanted: PullWanted, cached: string | undefined): Promise<ServedVersion | undefined> {

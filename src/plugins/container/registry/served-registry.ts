@@ -59,6 +59,7 @@ export async function openServedRegistry(services: RegistryServices): Promise<Se
   await pullRights.start(services);
   await callers.start();
   await blobs.files.start();
+  await pullThrough.start();
   return {
     services,
     tokens,
