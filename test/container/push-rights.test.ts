@@ -23,7 +23,7 @@ async function newcomer(): Promise<{ name: string; user: RegistryUser; other: st
 }
 
 const refused = async (user: RegistryUser, name: string): Promise<void> => {
-  for (const path of ['blobs/uploads/', `blobs/uploads/?digest=${digestOf(randomBytes(1))}`])
+  for (const path of ['blobs/uploads/', `blobs/uploads/?digest=${digestOf(randomBytes(16))}`])
     await assertRefused(await user.ask('POST', name, path), 401, 'UNAUTHORIZED', name);
 };
 const href = async (kind: 'repositories' | 'distributions' | 'namespaces', name: string): Promise<string> => {

@@ -20,7 +20,7 @@ after(() => world?.stop());
 
 /** What each request that changes something is answered. */
 async function refusals(name: string, by = user): Promise<void> {
-  const digest = digestOf(randomBytes(1));
+  const digest = digestOf(randomBytes(16));
   for (const [method, path] of [
     ['POST', 'blobs/uploads/'],
     ['POST', `blobs/uploads/?digest=${digest}`],
@@ -83,7 +83,7 @@ describe('a distribution', () => {
     for (const [method, path] of [
       ['PUT', 'manifests/latest'],
       ['DELETE', 'manifests/latest'],
-      ['DELETE', `blobs/${digestOf(randomBytes(1))}`],
+      ['DELETE', `blobs/${digestOf(randomBytes(16))}`],
       ['GET', '/v2/targets/bare/blobs/uploads/01890000-0000-7000-8000-000000000000'],
     ] as const) {
       const response = await user.ask(method, 'targets/bare', path, method === 'PUT' ? { body: 'x' } : {});

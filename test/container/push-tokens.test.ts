@@ -136,7 +136,7 @@ describe('a token', () => {
     it(`${what} pushes nothing`, async () => {
       const authorization = `Bearer ${await forged({ access })}`;
       const location = await user.begin(NAME);
-      const digest = digestOf(randomBytes(1));
+      const digest = digestOf(randomBytes(16));
       for (const [method, path] of [
         ['POST', `/v2/${NAME}/blobs/uploads/`],
         ['POST', `/v2/${NAME}/blobs/uploads/?digest=${digest}`],
