@@ -1,5 +1,5 @@
 // npm test [-- PATTERN…]: runs the test files whose path contains a pattern, or all of them, on real parts.
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { run } from 'node:test';
@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { root, sources } from './bundle.mjs';
 import { bundleTests } from './test-bundle.mjs';
 
-/** Ten times what the longest takes by itself: this ends what hangs, on whatever machine. */
+/** Several times what the longest takes: this ends what hangs, on whatever machine. */
 const FILE_TIMEOUT_MS = 10 * 60 * 1000;
 
 /** What mostly waits for processes goes first: in the end nothing would be left to do beside it. */
@@ -25,9 +25,20 @@ const files = sources('test', /\.test\.ts$/)
   .sort((one, other) => rank(one) - rank(other));
 if (files.length === 0) throw new Error(`no test file matches ${patterns.join(', ')}`);
 
-// One for each run: several may go on at a time.
+// One for each run: several may go on at a time, and one that was killed leaves its own.
+const isAlive = (pid) => {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
+};
 const folder = join(root, 'build', `tests-${process.pid}`);
 mkdirSync(folder, { recursive: true });
+for (const name of readdirSync(join(root, 'build'))) {
+  const pid = /^tests-(\d+)$/.exec(name)?.[1];
+  if (pid && !isAlive(Number(pid))) rmSync(join(root, 'build', name), { recursive: true, force: true });
+}
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const postgres = join(root, 'test/support/postgres.ts');
 const programs = await bundleTests(folder, files, [postgres]);

@@ -165,6 +165,10 @@ function answerError(error: FastifyError, request: FastifyRequest, reply: Fastif
   if (error instanceof UnavailableArtifactError) {
     // The log has it from where it was noticed.
     if (error.sources === 0) return notFound(reply);
+    if (error.retryAfter !== undefined) {
+      const again = reply.header('retry-after', error.retryAfter);
+      return refuse(again, 429, 'The file is not stored here and its upstream takes no more requests now');
+    }
     return refuse(reply.header('retry-after', '30'), 502, 'The file is not stored here and its upstream does not give it now');
   }
   if (error instanceof UnsettledFileError) {

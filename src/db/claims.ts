@@ -34,7 +34,7 @@ const MAX_PAYLOAD_BYTES = 7_999;
 const LOCK = 'hashtextextended(key, 0)';
 const TAKE = `select key, pg_try_advisory_lock(${LOCK}) as taken from unnest($1::text[]) as key`;
 const IS_FREE = `select case when pg_try_advisory_lock(${LOCK}) then pg_advisory_unlock(${LOCK}) else false end as free
-  from unnest($1::text[]) as key`;
+  from (select $1::text as key) as looked_for`;
 const RELEASE = `select pg_advisory_unlock(${LOCK}), pg_notify('${CHANNEL}', message)
   from unnest($1::text[], $2::text[]) as released (key, message)`;
 
@@ -166,7 +166,7 @@ export class Claims {
   async #look(key: string, waiting: Waiting): Promise<void> {
     // Locks of one connection do not exclude each other.
     if (this.#held.has(key)) return;
-    const result = await this.#listener.say(IS_FREE, [[key]]);
+    const result = await this.#listener.say(IS_FREE, [key]);
     if (!result || result.rows[0]?.free) waiting.end(undefined);
   }
 

@@ -73,8 +73,10 @@ export class LargeFile {
     for (let at = 0; at < bytes.byteLength; ) {
       const direct = this.#direct ?? this.#open();
       if (!direct) {
-        this.#write(bytes.subarray(at));
-        return;
+        const part = bytes.subarray(at, at + this.#untilDirect());
+        this.#write(part);
+        at += part.byteLength;
+        continue;
       }
       const taken = bytes.subarray(at, at + BLOCK_BYTES - direct.filled);
       direct.block.set(taken, direct.filled);
@@ -104,9 +106,15 @@ export class LargeFile {
     closeSync(this.#descriptor);
   }
 
+  /** Bytes until it goes past the page cache: to the page where that may begin. */
+  #untilDirect(): number {
+    if (this.#directFrom === undefined) return Number.POSITIVE_INFINITY;
+    return Math.ceil(Math.max(this.#directFrom, this.#written) / PAGE_BYTES) * PAGE_BYTES - this.#written;
+  }
+
   /** Undefined where it does not go past the cache, or not yet. */
   #open(): Direct | undefined {
-    if (this.#directFrom === undefined || this.#written < this.#directFrom || this.#written % PAGE_BYTES !== 0) return undefined;
+    if (this.#untilDirect() > 0) return undefined;
     this.#direct = openDirect(this.#path);
     // Not tried again where the file system does not have it.
     if (!this.#direct) this.#directFrom = undefined;

@@ -109,7 +109,7 @@ describe('the next request on every server sees', () => {
   it('a tag that a sync has moved', async () => {
     await distribute('moving', { repository });
     const token = await tokenFor('moving');
-    for (let turn = 0; turn < 15; turn += 1) {
+    for (let turn = 0; turn < 60; turn += 1) {
       const image = IMAGES[turn % 2] as ImageContent;
       await sync(image);
       await seenByAll('moving', token, image.digest, `sync ${turn}`);
@@ -119,7 +119,7 @@ describe('the next request on every server sees', () => {
   it('a distribution that serves another version', async () => {
     const distribution = await distribute('turning', { repository_version: versions[0] });
     const token = await tokenFor('turning');
-    for (let turn = 1; turn <= 40; turn += 1) {
+    for (let turn = 1; turn <= 200; turn += 1) {
       await change(distribution, { repository_version: versions[turn % 2] });
       await seenByAll('turning', token, (IMAGES[turn % 2] as ImageContent).digest, `change ${turn}`);
     }
@@ -128,7 +128,7 @@ describe('the next request on every server sees', () => {
   it('a distribution that has become private, whatever the token said', async () => {
     const distribution = await distribute('hiding', { repository_version: versions[0] });
     const token = await tokenFor('hiding');
-    for (let turn = 0; turn < 20; turn += 1) {
+    for (let turn = 0; turn < 100; turn += 1) {
       await seenByAll('hiding', token, IMAGES[0].digest, `public ${turn}`);
       await change(distribution, { private: true });
       await seenByAll('hiding', token, '401', `private ${turn}`);
@@ -143,14 +143,14 @@ describe('the next request on every server sees', () => {
     const token = await tokenFor('guarded', `ada:${PASSWORD}`);
     const allowed = (message: string) => seenByAll('guarded', token, IMAGES[0].digest, message);
     const refused = (message: string) => seenByAll('guarded', token, '401', message);
-    for (let turn = 0; turn < 20; turn += 1) {
+    for (let turn = 0; turn < 100; turn += 1) {
       await allowed(`with the role ${turn}`);
       await ok(app.request('POST', `${distribution}remove_role/`, { ...consumer, users: ['ada'] }));
       await refused(`without the role ${turn}`);
       await ok(app.request('POST', `${distribution}add_role/`, { ...consumer, users: ['ada'] }));
     }
     const [ada] = (await ok(app.request('GET', `${API}users/?username=ada`))).results;
-    for (let turn = 0; turn < 10; turn += 1) {
+    for (let turn = 0; turn < 50; turn += 1) {
       await ok(app.request('PATCH', ada.pulp_href, { is_active: false }));
       await refused(`switched off ${turn}`);
       await ok(app.request('PATCH', ada.pulp_href, { is_active: true }));
@@ -159,7 +159,7 @@ describe('the next request on every server sees', () => {
     await ok(app.request('POST', `${distribution}remove_role/`, { ...consumer, users: ['ada'] }));
     const group = (await ok(app.request('POST', `${API}groups/`, { name: 'pullers' }))).pulp_href;
     await ok(app.request('POST', `${distribution}add_role/`, { ...consumer, groups: ['pullers'] }));
-    for (let turn = 0; turn < 10; turn += 1) {
+    for (let turn = 0; turn < 50; turn += 1) {
       await ok(app.request('POST', `${group}users/`, { username: 'ada' }));
       await allowed(`in the group ${turn}`);
       await ok(app.request('DELETE', `${group}users/${ada.id}/`));
@@ -189,7 +189,7 @@ describe('the next request on every server sees', () => {
         assert.equal(answer.status, expected, `${message}: ${await answer.text()}`);
       }
     };
-    for (let turn = 0; turn < 10; turn += 1) {
+    for (let turn = 0; turn < 20; turn += 1) {
       await begun(`switched on ${turn}`, 202);
       await ok(app.request('PATCH', bob, { is_active: false }));
       await begun(`switched off ${turn}`, 401);
@@ -203,7 +203,7 @@ describe('the next request on every server sees', () => {
     const viewset = 'distributions/container/container';
     const [policy] = (await ok(app.request('GET', `${API}access_policies/?viewset_name=${viewset}`))).results;
     const statements = [{ action: '*', effect: 'allow', principal: 'admin' }];
-    for (let turn = 0; turn < 10; turn += 1) {
+    for (let turn = 0; turn < 30; turn += 1) {
       await ok(app.request('PATCH', policy.pulp_href, { statements }));
       await seenByAll('policed', token, '401', `changed ${turn}`);
       await ok(app.request('POST', `${policy.pulp_href}reset/`));
@@ -213,7 +213,7 @@ describe('the next request on every server sees', () => {
 
   it('a distribution that is deleted and made anew', async () => {
     const token = await tokenFor('fleeting');
-    for (let turn = 0; turn < 10; turn += 1) {
+    for (let turn = 0; turn < 50; turn += 1) {
       const distribution = await distribute('fleeting', { repository_version: versions[turn % 2] });
       await seenByAll('fleeting', token, (IMAGES[turn % 2] as ImageContent).digest, `made ${turn}`);
       await done(app.request('DELETE', distribution));
@@ -275,7 +275,7 @@ const LISTENERS = sql`select pid from pg_stat_activity where datname = current_d
 describe('nothing stale is answered, and changes go on,', () => {
   it('while the connections on which servers hear of changes are cut', async () => {
     const { token, turn } = await turning('cut');
-    for (let time = 0; time < 15; time += 1) {
+    for (let time = 0; time < 40; time += 1) {
       await seenByAll('cut', token, await turn(), `before cut ${time}`);
       await app.services.db.query(sql`select pg_terminate_backend(pid) from (${LISTENERS}) listening`);
       await seenByAll('cut', token, await turn(), `after cut ${time}`);

@@ -56,10 +56,16 @@ interface Arrival {
   readonly file: StoredFile;
 }
 
+/** Why a source is not asked, and until when, in milliseconds since 1970. */
+interface Failure {
+  readonly error: UpstreamError;
+  readonly until: number;
+}
+
 /** A source that gave wrong bytes is not asked again for five minutes (as Pulp does), one that failed otherwise for half a minute. */
 const WRONG_BYTES_MS = 300_000;
 const FAILED_MS = 30_000;
-const MAX_COOLING = 100_000;
+const MAX_COOLING = 10_000;
 /** A body of this size at most is held in memory until it is stored: ten thousands of small files cost a fraction of the work. */
 const MAX_HELD_BYTES = 64 * 1024;
 /** Rows of one statement. */
@@ -79,7 +85,7 @@ export class OnDemandArtifacts {
   readonly #flights = new Map<string, Flight | HeldBody>();
   readonly #record: (arrival: Arrival) => Promise<void>;
   readonly #work = new Set<Promise<void>>();
-  readonly #cooling = new LRUCache<string, number>({ max: MAX_COOLING });
+  readonly #cooling = new LRUCache<string, Failure>({ max: MAX_COOLING });
   readonly #closing = new AbortController();
 
   constructor(services: Pick<Services, 'db' | 'storage' | 'config' | 'log' | 'clock' | 'domain'>) {
@@ -132,7 +138,11 @@ export class OnDemandArtifacts {
     const { artifact, sources } = whereabouts;
     let cause: unknown;
     for (const source of sources) {
-      if (this.#isCooling(wanted, source)) continue;
+      const failure = this.#failureOf(wanted, source);
+      if (failure) {
+        cause = failure;
+        continue;
+      }
       const fetch: Fetch = { claim, wanted, source, lost: artifact?.id };
       let stream: UpstreamStream;
       try {
@@ -310,9 +320,10 @@ export class OnDemandArtifacts {
     };
   }
 
-  #isCooling(wanted: WantedArtifact, source: Source): boolean {
-    const until = this.#cooling.get(`${wanted.content_id} ${source.remote_id}`);
-    return until !== undefined && until > this.#services.clock().getTime();
+  /** What a source has said that is not to be asked again yet. */
+  #failureOf(wanted: WantedArtifact, source: Source): UpstreamError | undefined {
+    const failure = this.#cooling.get(`${wanted.content_id} ${source.remote_id}`);
+    return failure && failure.until > this.#services.clock().getTime() ? failure.error : undefined;
   }
 
   /** What went wrong on this side (a full disk, the database) is not the source's fault. */
@@ -320,6 +331,6 @@ export class OnDemandArtifacts {
     if (!(error instanceof UpstreamError)) return;
     const wrong = error.kind === 'checksum' || error.kind === 'size';
     const until = this.#services.clock().getTime() + (wrong ? WRONG_BYTES_MS : FAILED_MS);
-    this.#cooling.set(`${wanted.content_id} ${source.remote_id}`, until);
+    this.#cooling.set(`${wanted.content_id} ${source.remote_id}`, { error, until });
   }
 }

@@ -206,6 +206,26 @@ it('says in words that a small file is wrong, or not to be had', async () => {
   assert.equal((await (await serve(small(), [])).ask()).status, 404);
 });
 
+it('passes on that the upstream takes no more requests, also while it is not asked again', async () => {
+  const served = await serve(small());
+  let asked = 0;
+  upstream.files.set(served.path, (_request, response) => {
+    asked += 1;
+    response.writeHead(429, { 'retry-after': '0' }).end();
+  });
+  const first = await served.ask();
+  const before = asked;
+  const second = await served.ask();
+  assert.deepEqual(
+    [first, second].map(({ status, headers }) => [status, headers['retry-after']]),
+    [
+      [429, '0'],
+      [429, '0'],
+    ],
+  );
+  assert.equal(asked, before);
+});
+
 it('goes on to the next remote where one does not have the file, or has a wrong one that is small', async () => {
   const other = await startMemoryUpstream();
   try {

@@ -85,8 +85,8 @@ export async function findUpload({ db }: Pick<Services, 'db'>, id: string, owner
 }
 
 /**
- * Adds bytes to an upload and answers how many it has then. Throws RegistryError: 413 where they are too many, 400 where they come in too many pieces, 416 or 404 where somebody
- * else added to the upload, or ended it, meanwhile. Nothing of the bytes stays then.
+ * Adds bytes to an upload and answers how many it has then. Throws RegistryError: 413 where they are too many, 400 where they come in too
+ * many pieces, 416 or 404 where somebody else added to the upload, or ended it, meanwhile. Nothing of the bytes stays then.
  */
 export async function appendToUpload(services: UploadServices, upload: Upload, incoming: IncomingBytes): Promise<number> {
   const { db, storage } = services;

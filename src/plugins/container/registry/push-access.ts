@@ -72,8 +72,8 @@ export async function writable(registry: ServedRegistry, request: FastifyRequest
 }
 
 interface TokenCaller extends Pick<Writable, 'pulls'> {
-  /** Undefined where the token does not let change what has the name, or its user is gone. */
-  readonly caller: Caller | undefined;
+  /** Null where the token does not let change what has the name, or its user is gone. */
+  readonly caller: Caller | null;
 }
 
 async function callerOfToken(registry: ServedRegistry, request: FastifyRequest, name: string): Promise<TokenCaller> {
@@ -81,7 +81,7 @@ async function callerOfToken(registry: ServedRegistry, request: FastifyRequest, 
   const token = await bearer(registry, request, scope);
   const action = request.method === 'DELETE' ? ['push', 'delete'] : ['push'];
   const allowed = token.access.some((entry) => entry.name === name && action.some((one) => allows(entry, 'repository', one)));
-  return { caller: allowed ? await registry.callers.of(token) : undefined, pulls: token.pull };
+  return { caller: allowed ? await registry.callers.of(token) : null, pulls: token.pull };
 }
 
 /**

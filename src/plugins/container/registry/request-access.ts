@@ -60,7 +60,7 @@ export async function checkCatalog(registry: ServedRegistry, request: FastifyReq
   if (!token.access.some((entry) => entry.name === 'catalog' && allows(entry, 'registry', '*'))) {
     throw bearerChallenge(registry.tokens, CATALOG_SCOPE, 'insufficient_scope');
   }
-  return (await registry.authenticator.find(token.subject)) ?? null;
+  return registry.callers.of(token);
 }
 
 /** What the name stands for, if the request may pull it. Throws a RegistryError: 401, 403, or 404 where nothing is served. */
@@ -115,7 +115,7 @@ interface Pulled {
 async function pulledByToken(registry: ServedRegistry, request: FastifyRequest, name: string): Promise<Pulled> {
   const token = await bearer(registry, request, pullScope(name));
   const distribution = token.pull.has(name) ? await registry.distributions.find(name) : undefined;
-  const caller = async () => (token.subject === '' ? null : ((await registry.authenticator.find(token.subject)) ?? null));
+  const caller = () => registry.callers.of(token);
   // What was allowed when the token was issued need not be any more.
   const allowed = distribution
     ? await registry.pullRights.allow(token, distribution, async () =>
