@@ -1,5 +1,5 @@
 import { close, createReadStream, open } from 'node:fs';
-import { mkdir, open as openHandle, readdir, rename, stat, statfs, unlink } from 'node:fs/promises';
+import { mkdir, open as openHandle, readdir, readFile, rename, stat, statfs, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
@@ -108,7 +108,15 @@ class FilesystemStorage implements Storage {
       return Readable.from([]);
     }
     const bounds = range ? { start: range.start, end: range.start + range.length - 1 } : {};
-    return createReadStream(path, { fd, highWaterMark: READ_BYTES, ...bounds });
+    // A buffer is made for each read, however few bytes come.
+    const highWaterMark = Math.min(READ_BYTES, range?.length ?? READ_BYTES);
+    return createReadStream(path, { fd, highWaterMark, ...bounds });
+  }
+
+  async readWhole(key: string): Promise<Buffer> {
+    const bytes = await absentAs(undefined, () => readFile(this.localPath(key)));
+    if (!bytes) throw new MissingFileError(key);
+    return bytes;
   }
 
   localPath(key: string): string {

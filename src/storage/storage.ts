@@ -39,6 +39,8 @@ export interface Storage {
   size(key: string): Promise<number | undefined>;
   /** The bytes. Throws MissingFileError where the key is absent. */
   read(key: string, range?: ByteRange): Promise<Readable>;
+  /** All bytes of a file that is small enough to be held in memory. Throws MissingFileError where the key is absent. */
+  readWhole(key: string): Promise<Buffer>;
   /** Local path of the file, where the store has one: for zero-copy serving; undefined otherwise. */
   localPath(key: string): string | undefined;
   /** A URL that clients may be sent to, where the store can (S3); undefined otherwise. */

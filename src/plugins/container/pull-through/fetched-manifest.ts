@@ -1,4 +1,3 @@
-import { buffer } from 'node:stream/consumers';
 import { type StoredFile, storedFile } from '../../../core/plugin-api.ts';
 import type { Services } from '../../../kit/services.ts';
 import { checksumsOf } from '../../../lib/checksums.ts';
@@ -46,7 +45,7 @@ async function configOf(
 ): Promise<{ readonly bytes: Buffer; readonly file: StoredFile | undefined }> {
   const known = (await findBlobs(db, domain.id, [config.digest])).get(config.digest)?.artifact;
   if (known && (await storage.size(known.file)) !== undefined)
-    return { bytes: await buffer(await storage.read(known.file)), file: undefined };
+    return { bytes: await storage.readWhole(known.file), file: undefined };
   const bytes = await registry.blob(config, signal);
   const file = storedFile(bytes.byteLength, checksumsOf(PULP_ALLOWED_CONTENT_CHECKSUMS, bytes));
   await storage.putSmall([{ key: artifactKey(file.checksums.sha256), body: bytes }]);

@@ -1,4 +1,3 @@
-import { buffer } from 'node:stream/consumers';
 import { type BatchedLookup, batchedLookup, type StoredFile, storedFile } from '../../../core/plugin-api.ts';
 import type { Progress } from '../../../kit/define-task.ts';
 import type { Services } from '../../../kit/services.ts';
@@ -65,7 +64,7 @@ export class BlobFetcher {
   /** As `store`, for a config; answers its bytes too. */
   async config(blob: BlobDescriptor): Promise<Buffer> {
     const stored = await this.#storeOnce(blob, CONFIG_BYTES);
-    return stored.bytes ?? buffer(await this.#options.services.storage.read(stored.key));
+    return stored.bytes ?? this.#options.services.storage.readWhole(stored.key);
   }
 
   /** Resolves, never rejects, when nothing is under way any more. */

@@ -1,4 +1,3 @@
-import { buffer } from 'node:stream/consumers';
 import type { Services } from '../../../kit/services.ts';
 import type { Checksum } from '../format/checksum.ts';
 import { parseRepoConfig } from '../format/config.ts';
@@ -161,5 +160,4 @@ function tellsOf(summary: Summary, parts: SummaryParts, isHeld: (commit: Checksu
   return summary.indexedDeltas || [...parts.staticDeltas.keys()].every((name) => summary.staticDeltas.has(name));
 }
 
-const read = async ({ file }: ComingFile, { storage }: Pick<Services, 'storage'>): Promise<Buffer> =>
-  buffer(await storage.read(file));
+const read = ({ file }: ComingFile, { storage }: Pick<Services, 'storage'>): Promise<Buffer> => storage.readWhole(file);

@@ -1,4 +1,3 @@
-import { buffer } from 'node:stream/consumers';
 import { type StoredFile, storedFile } from '../../../core/plugin-api.ts';
 import type { Services } from '../../../kit/services.ts';
 import { checksumsOf } from '../../../lib/checksums.ts';
@@ -19,7 +18,7 @@ export async function storeBytes(bytes: Buffer, services: Pick<Services, 'config
 /** The bytes of a stored file; undefined where it is lost: whoever can get it again does. */
 export async function readStored(key: string, { storage }: Pick<Services, 'storage'>): Promise<Buffer | undefined> {
   try {
-    return await buffer(await storage.read(key));
+    return await storage.readWhole(key);
   } catch (error) {
     if (error instanceof MissingFileError) return undefined;
     throw error;
