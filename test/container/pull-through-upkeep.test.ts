@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { type ImageContent, multiPlatformOf } from '../../src/demo/image.ts';
 import { layerOf } from '../../src/demo/layer.ts';
 import { startServer } from '../../src/server.ts';
+import { eventually } from '../queue/eventually.ts';
 import { freePort } from '../support/free-port.ts';
 import { missing } from '../support/missing.ts';
 import { API, type PullThroughWorld, startPullThroughWorld } from './pull-through-world.ts';
@@ -69,9 +70,14 @@ describe('upkeep of what was pulled through', () => {
     const { name, repository, pulled } = await pulledIndex();
     await world.pullImage(name, pulled.digest, pulled);
     const { pulp_href } = await repositoryOf(name);
+    const layer = pulled.blobs[1]?.digest;
+    // No client waits for what it has pulled to be stored.
+    await eventually('the layer is stored', async () => {
+      const { body } = await world.app.request('GET', `${API}content/container/blobs/?digest=${layer}`);
+      return body.results[0]?.artifact;
+    });
     await world.change('POST', `${API}repositories/reclaim_space/`, { repo_hrefs: [pulp_href] });
     await world.pullImage(name, pulled.digest, pulled);
-    const layer = pulled.blobs[1]?.digest;
     assert.equal(world.asked(repository).filter((request) => request === `GET blob ${layer}`).length, 2);
   });
 

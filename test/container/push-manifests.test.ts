@@ -109,9 +109,9 @@ describe('a manifest', () => {
     const digests = image.blobs.map(({ digest }) => digest);
     let answer: Promise<Response> | undefined;
     await db.transaction(async (tx) => {
-      await tx.query(sql`select 1 from repository where name = ${name} for update`);
+      await tx.query(sql`lock table container_manifest in share mode`);
       answer = user.manifest(name, 'v1', image);
-      await blocked(db, 'for no key update');
+      await blocked(db, 'insert into container_manifest');
       await tx.execute(sql`
         delete from container_pending_content p using container_blob b where b.id = p.content_id and b.digest = any(${digests}::text[])`);
       await tx.execute(

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { imageOf } from '../../../src/demo/image.ts';
 import { layerOf } from '../../../src/demo/layer.ts';
+import { eventually } from '../../queue/eventually.ts';
 import { completed, isThere, reports, startUpkeepWorld, type UpkeepWorld } from './upkeep-world.ts';
 
 const shared = layerOf({ 'etc/shared': 'shared' });
@@ -38,6 +39,8 @@ describe('reclaim_space', () => {
     for (const { digest } of one.blobs) assert.equal(await isThere(world.pathOf(digest)), digest === shared.digest);
     await world.pull(first.mirror, 'one');
     await world.pull(second.mirror, 'two');
+    // No client waits for what it has pulled to be stored: two configs, the shared layer and one layer of each.
+    await eventually('what was pulled is stored', async () => (await world.rows('artifact')) === 5);
     completed(await world.app.run(RECLAIM, { repo_hrefs: ['*'] }));
     assert.deepEqual([...(await storedOf(one)), ...(await storedOf(two))].filter(Boolean), []);
     assert.equal(await world.rows('doomed_file'), 0);
