@@ -37,7 +37,7 @@ export const settings = {
     .optional()
     .meta({ description: 'Redis for the task queue; without it the queue lives in PostgreSQL.', secret: true }),
   DECKLE_SERVERS: z.coerce.number().int().min(1).max(64).optional().meta({
-    description: 'Server processes that `start` and `server` run on one port. Default: one for each core, at most 4.',
+    description: 'Server processes that `start` and `server` run on one port. Default: one for two cores, at most 4.',
   }),
   WORKERS: count(2, 0, 64).meta({ description: 'Worker processes that `start` runs.' }),
   LOG_LEVEL: z
@@ -150,8 +150,8 @@ export const settings = {
   }),
 } satisfies Record<string, z.ZodType>;
 
-/** As many as were measured (docs/adr/022-server-processes.md); each takes some 130 MB. */
-const MOST_SERVERS = 4;
+/** One for two cores, the others being the database's (docs/adr/022-server-processes.md); not more than were measured. */
+const usualServers = (): number => Math.min(Math.ceil(availableParallelism() / 2), 4);
 
 const schema = z.object(settings);
 type Parsed = z.output<typeof schema>;
@@ -185,7 +185,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const contentOrigin = parsed.data.PULP_CONTENT_ORIGIN ?? `http://localhost:${parsed.data.PORT}`;
   return {
     ...parsed.data,
-    DECKLE_SERVERS: parsed.data.DECKLE_SERVERS ?? Math.min(availableParallelism(), MOST_SERVERS),
+    DECKLE_SERVERS: parsed.data.DECKLE_SERVERS ?? usualServers(),
     PULP_CONTENT_ORIGIN: contentOrigin,
     PULP_TOKEN_SERVER: parsed.data.PULP_TOKEN_SERVER ?? `${contentOrigin}/token/`,
     guardSecrets: new Map(
