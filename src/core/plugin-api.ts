@@ -12,12 +12,16 @@ export { requireSpace } from './artifacts/require-space.ts';
 export {
   assertStored,
   findArtifacts,
+  keepWritten,
   type StoredFile,
   saveArtifacts,
   saveNewArtifact,
   seeArtifact,
   seeArtifacts,
   storedFile,
+  undoom,
+  type WrittenArtifact,
+  writtenArtifact,
 } from './artifacts/save-artifacts.ts';
 export { UnavailableArtifactError } from './artifacts/unavailable-artifact-error.ts';
 export { writeAudit } from './audit/audit-log.ts';
@@ -29,7 +33,7 @@ export { keyFilters } from './content/content-filters.ts';
 export { anyOf, type ContentSelection, contentIds, holdContent, seeContent, seenContent } from './content/content-selection.ts';
 export { contentUnits } from './content/content-units.ts';
 export { type ContentKind, defineContent } from './content/define-content.ts';
-export { type ContentRow, type ContentTable, saveContent } from './content/save-content.ts';
+export { type ContentRow, type ContentTable, freshContent, saveContent } from './content/save-content.ts';
 export { ContentGuards } from './content-guards/content-guards.ts';
 export { contentRedirectGuard } from './content-guards/content-redirect.ts';
 export { type GuardedRequest, guardedRequest } from './content-guards/guarded-request.ts';

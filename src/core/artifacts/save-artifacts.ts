@@ -1,6 +1,6 @@
 import { v7 } from 'uuid';
 import type { Queryable } from '../../db/database.ts';
-import { sql } from '../../db/sql.ts';
+import { type Sql, sql } from '../../db/sql.ts';
 import type { Checksums } from '../../lib/checksums.ts';
 import { artifactKey } from '../../storage/layout.ts';
 import { MissingFileError, type Storage } from '../../storage/storage.ts';
@@ -33,11 +33,12 @@ export async function saveArtifacts(
   if (files.length === 0) return new Map();
   const rows = await writeArtifacts(tx, domainId, files);
   const ids = new Map(rows.map(({ sha256, id }) => [sha256, id]));
-  for (const { file } of await undoom(tx, domainId, [...ids.keys()])) await storage.bringBack(file);
+  for (const { file } of await tx.query<{ file: string }>(undoom(domainId, [...ids.keys()]))) await storage.bringBack(file);
   return ids;
 }
 
-interface WrittenArtifact {
+/** The row of an artifact. */
+export interface WrittenArtifact {
   readonly id: string;
   readonly sha256: string;
   /** Key of its file. */
@@ -52,14 +53,48 @@ function writeArtifacts(tx: Queryable, domainId: string, files: readonly StoredF
   const sorted = [...bySha256.values()].sort((a, b) => (a.checksums.sha256 < b.checksums.sha256 ? -1 : 1));
   const sha256 = sorted.map((file) => file.checksums.sha256);
   const [md5, sha1, sha224, sha384, sha512] = CHECKSUM_COLUMNS.map((name) => sorted.map((file) => file.checksums[name] ?? null));
-  return tx.query<WrittenArtifact>(sql`
-    insert into artifact (id, domain_id, file, size, sha256, md5, sha1, sha224, sha384, sha512)
-    select t.id, ${domainId}::uuid, t.file, t.size, t.sha256, t.md5, t.sha1, t.sha224, t.sha384, t.sha512
-    from unnest(${sorted.map(() => v7())}::uuid[], ${sha256.map(artifactKey)}::text[], ${sorted.map((file) => file.size)}::bigint[],
-      ${sha256}::text[], ${md5}::text[], ${sha1}::text[], ${sha224}::text[], ${sha384}::text[], ${sha512}::text[])
-      as t(id, file, size, sha256, md5, sha1, sha224, sha384, sha512)
-    on conflict (domain_id, sha256) do update set last_seen = now()
-    returning sha256, id, file, xmax = 0 as made`);
+  return tx.query<WrittenArtifact>(
+    writeRows(
+      domainId,
+      sql`unnest(${sorted.map(() => v7())}::uuid[], ${sha256.map(artifactKey)}::text[], ${sorted.map((file) => file.size)}::bigint[],
+        ${sha256}::text[], ${md5}::text[], ${sha1}::text[], ${sha224}::text[], ${sha384}::text[], ${sha512}::text[])`,
+    ),
+  );
+}
+
+/** Writes what `source` selects, in the order of `sha256`: a statement, or a part of one. Returns WrittenArtifact. */
+const writeRows = (domainId: string, source: Sql): Sql => sql`
+  insert into artifact (id, domain_id, file, size, sha256, md5, sha1, sha224, sha384, sha512)
+  select t.id, ${domainId}::uuid, t.file, t.size, t.sha256, t.md5, t.sha1, t.sha224, t.sha384, t.sha512
+  from ${source} as t(id, file, size, sha256, md5, sha1, sha224, sha384, sha512)
+  on conflict (domain_id, sha256) do update set last_seen = now()
+  returning sha256, id, file, xmax = 0 as made`;
+
+/**
+ * A common table expression that writes the artifact of this sha256, the only checksum that is known of it, where `source` has a row, with its
+ * `size`. Returns WrittenArtifact. See `keepWritten`.
+ */
+export const writtenArtifact = (domainId: string, sha256: string, source: Sql): Sql =>
+  writeRows(
+    domainId,
+    sql`(select ${v7()}::uuid, ${artifactKey(sha256)}::text, size, ${sha256}::text, null, null, null, null, null from ${source})`,
+  );
+
+/**
+ * Stores the file of an artifact whose row is this transaction's, by `writtenArtifact`, and keeps it until the end of that: `look`, a statement
+ * with `undoom`, runs once it is stored, and answers whether it was doomed. A cleanup that had doomed it before may have removed it meanwhile.
+ */
+export async function keepWritten(
+  storage: Pick<Storage, 'size' | 'bringBack'>,
+  { file, made }: WrittenArtifact,
+  store: (key: string) => Promise<void>,
+  look: () => Promise<boolean>,
+): Promise<void> {
+  const isThere = async () => (await storage.size(file)) !== undefined;
+  if (made || !(await isThere())) await store(file);
+  const doomed = await look();
+  if (made && !(await isThere())) await store(file);
+  if (doomed) await storage.bringBack(file);
 }
 
 /**
@@ -78,19 +113,18 @@ export async function saveNewArtifact(
   const [written] = await writeArtifacts(tx, domainId, [file]);
   if (!written) throw new Error(`the artifact ${sha256} went while it was saved`);
   if (!written.made) return written;
-  const doomed = await undoom(tx, domainId, [sha256]);
+  const doomed = await tx.query<{ file: string }>(undoom(domainId, [sha256]));
   await store();
   for (const { file: key } of doomed) await storage.bringBack(key);
   return written;
 }
 
 /**
- * Answers the files that were doomed. Only once the artifacts' rows are this transaction's: what is not doomed then is not doomed before
- * its end.
+ * Returns the files that were doomed: a statement, or a part of one. Only once the artifacts' rows are this transaction's: what is not doomed
+ * then is not doomed before its end.
  */
-const undoom = (tx: Queryable, domainId: string, sha256: readonly string[]): Promise<{ readonly file: string }[]> =>
-  tx.query(sql`
-    delete from doomed_file where domain_id = ${domainId}::uuid and sha256 = any(${sha256}::text[]) returning file`);
+export const undoom = (domainId: string, sha256: readonly string[]): Sql => sql`
+  delete from doomed_file where domain_id = ${domainId}::uuid and sha256 = any(${sha256}::text[]) returning file`;
 
 /**
  * Whether the artifact is there; it stays while the task goes on that asks, or that is asked for within a minute (docs/adr/015). In a

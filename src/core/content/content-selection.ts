@@ -15,16 +15,15 @@ export const anyOf = (selections: readonly ContentSelection[]): ContentSelection
   selections.length === 0 ? noContent : join([...selections], ' union ');
 
 /**
- * Renews `last_seen` of content that is held by other means, so that orphan cleanup spares it for a while once it is not; what was seen
- * within the last five minutes is not written again. Locks in the order of ids.
+ * Two common table expressions, to follow others, that renew `last_seen` of content that is held by other means, so that orphan cleanup
+ * spares it for a while once it is not; what was seen within the last five minutes is not written again, nor what somebody else writes.
  */
-export async function touchContent(tx: Queryable, selection: ContentSelection): Promise<void> {
-  await tx.execute(sql`
-    with stale as materialized (
-      select c.id from content c where c.id in (${selection}) and c.last_seen < now() - interval '5 minutes'
-      order by c.id for no key update)
-    update content c set last_seen = now() from stale where c.id = stale.id`);
-}
+export const touchedContent = (selection: ContentSelection): Sql => sql`
+  stale as materialized (
+    select c.id from content c where c.id in (${selection}) and c.last_seen < now() - interval '5 minutes'
+    order by c.id for no key update skip locked),
+  touched as (
+    update content c set last_seen = now() from stale where c.id = stale.id)`;
 
 /**
  * Two common table expressions, to follow others: `seen(id, artifact_id)` are those of the selected units that are there and stay there while

@@ -96,11 +96,29 @@ async function insertUnknown<Column extends string>(
   rows: readonly ContentRow<Column>[],
   ids: readonly string[],
 ): Promise<{ made: number; lost: number }> {
+  const [result] = await tx.query<{ made: number; lost: number }>(sql`
+    with ${freshContent(domainId, table, rows, ids)}
+    select d.count as made, f.count - d.count as lost
+    from (select count(*) from fresh) f, (select count(*) from detail) d`);
+  if (!result) throw new Error(`what was inserted into ${table.table} was not counted`);
+  return result;
+}
+
+/**
+ * Common table expressions that insert what is not there, under these ids: `fresh` are the rows that were not there, `detail(id)` those
+ * that no other transaction has inserted first; of the others, if there are any, the rows of `content` are to be deleted again.
+ */
+export function freshContent<Column extends string>(
+  domainId: string,
+  table: ContentTable<Column>,
+  rows: readonly ContentRow<Column>[],
+  ids: readonly string[],
+): Sql {
   const columns = Object.keys(table.columns) as Column[];
   const domainName = table.domain ? sql`domain_id, ` : empty;
   const domainValue = table.domain ? sql`${domainId}::uuid, ` : empty;
-  const [result] = await tx.query<{ made: number; lost: number }>(sql`
-    with given as materialized (
+  return sql`
+    given as materialized (
       select * from unnest(${ids}::uuid[], ${rows.map((row) => row.artifact_id)}::uuid[], ${arraysOf(table, columns, rows)})
         as u(id, artifact_id, ${names(columns)})),
     fresh as materialized (
@@ -111,11 +129,7 @@ async function insertUnknown<Column extends string>(
     detail as (
       insert into ${raw(table.table)} (id, ${domainName}${names(columns)})
       select f.id, ${domainValue}${names(columns, 'f')} from fresh f order by ${names(table.key, 'f')}
-      on conflict do nothing returning id)
-    select d.count as made, f.count - d.count as lost
-    from (select count(*) from fresh) f, (select count(*) from detail) d`);
-  if (!result) throw new Error(`what was inserted into ${table.table} was not counted`);
-  return result;
+      on conflict do nothing returning id)`;
 }
 
 const names = (columns: readonly string[], alias?: string): Sql =>

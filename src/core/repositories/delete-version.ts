@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { sql } from '../../db/sql.ts';
 import { defineTask } from '../../kit/define-task.ts';
 import { assertFence } from '../tasks/fence.ts';
-import { lockRepository, notifyRepository } from './repository-lock.ts';
+import { lockRepository, tellRepository } from './repository-lock.ts';
 import { squashVersions } from './squash-versions.ts';
 
 /** A repository must keep a version. */
@@ -42,7 +42,7 @@ export const deleteVersion = defineTask({
       if (versions.length === 1) throw new LastVersionError();
       if (version.served) throw new ServedVersionError();
       await squashVersions(tx, repository.id, [number]);
-      await notifyRepository(tx, repository.id);
+      await tx.query(tellRepository(repository.id));
       return null;
     }),
 });

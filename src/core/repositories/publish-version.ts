@@ -1,11 +1,11 @@
 import { v7 } from 'uuid';
 import type { Queryable } from '../../db/database.ts';
-import { raw, sql } from '../../db/sql.ts';
+import { empty, join, raw, type Sql, sql } from '../../db/sql.ts';
 import type { TaskContext } from '../../kit/define-task.ts';
 import type { Services } from '../../kit/services.ts';
-import { type ContentSelection, noContent, touchContent } from '../content/content-selection.ts';
+import { type ContentSelection, noContent, touchedContent } from '../content/content-selection.ts';
 import { assertFence } from '../tasks/fence.ts';
-import { type LockedRepository, lockRepository, notifyRepository } from './repository-lock.ts';
+import { type LockedRepository, lockRepository, tellRepository } from './repository-lock.ts';
 import { retainVersions } from './retention.ts';
 import { type ContentCounts, countsOf, sumOf, totalOf } from './version-counts.ts';
 
@@ -32,6 +32,8 @@ export interface Publication {
   readonly unique?: readonly UniqueInVersion[];
   /** The version that this one was built from, where the client named one. */
   readonly base_version_id?: string;
+  /** A statement that is run with the version, once what it adds is written; `number` is the version's. */
+  readonly settle?: (number: number) => Sql;
 }
 
 /** A version that has just become the latest. */
@@ -94,14 +96,9 @@ export async function publishLocked(
   if (publication.base_version_id !== undefined) await holdBase(tx, publication.base_version_id);
   const changed = await associate(tx, repository, publication);
   if (totalOf(changed.added) + totalOf(changed.removed) === 0) return undefined;
-  const version = await insertVersion(tx, repository, changed, publication.base_version_id ?? null);
-  await touchContent(
-    tx,
-    sql`select content_id from repository_content where repository_id = ${repository.id}::uuid and version_added = ${version.number}`,
-  );
+  const version = await insertVersion(tx, repository, publication, changed);
   if (repository.retain_repo_versions !== null) await retainVersions(tx, repository.id, repository.retain_repo_versions);
   if (version.added + version.removed >= UNFORESEEN) await tx.execute(sql`analyze repository_content`);
-  await notifyRepository(tx, repository.id);
   return version;
 }
 
@@ -114,9 +111,14 @@ async function holdBase(tx: Queryable, id: string): Promise<void> {
 interface Changed {
   readonly added: ContentCounts;
   readonly removed: ContentCounts;
+  /** What the latest version, before this one, holds. */
+  readonly before: ContentCounts;
 }
 
-/** Writes the difference to the latest version as rows of the next number; the counts are of what was written. */
+/**
+ * Writes the difference to the latest version as rows of the next number; the counts are of what was written. Units whose place an added one
+ * takes leave by the same statement.
+ */
 async function associate(
   tx: Queryable,
   repository: LockedRepository,
@@ -126,6 +128,8 @@ async function associate(
   const number = repository.next_version;
   const unselected = sql`not exists (select from declared d where d.id = rc.content_id)`;
   const leaving = mirror ? unselected : remove ? sql`rc.content_id in (${remove}) and ${unselected}` : sql`false`;
+  const unique = publication.unique ?? [];
+  const removals = [removal(repository, leaving), ...unique.map((rule) => replacement(repository, rule))];
   const rows = await tx.query<{ side: keyof Changed; pulp_type: string; count: number }>(sql`
     with declared as materialized (select distinct s.id from (${add}) as s(id)),
     added as (
@@ -135,63 +139,70 @@ async function associate(
         select from repository_content rc
         where rc.repository_id = ${repository.id}::uuid and rc.content_id = d.id and rc.version_removed is null)
       returning content_id),
-    removed as (
-      update repository_content rc set version_removed = ${number}::int
-      where rc.repository_id = ${repository.id}::uuid and rc.version_removed is null and ${leaving}
-      returning rc.content_id)
+    latest as (
+      select v.present from repository_version v where v.repository_id = ${repository.id}::uuid order by v.number desc limit 1),
+    ${join(removals.map((statement, index) => sql`${raw(`removed_${index}`)} as (${statement})`))},
+    removed as (${join(
+      removals.map((_, index) => sql`select content_id from ${raw(`removed_${index}`)}`),
+      ' union all ',
+    )})
     select 'added' as side, c.pulp_type, count(*) as count from added a join content c on c.id = a.content_id group by c.pulp_type
     union all
-    select 'removed', c.pulp_type, count(*) from removed r join content c on c.id = r.content_id group by c.pulp_type`);
-  const added = countsOf(rows.filter((row) => row.side === 'added'));
-  let removed = countsOf(rows.filter((row) => row.side === 'removed'));
-  for (const rule of publication.unique ?? []) {
-    const count = added[rule.pulp_type] ?? 0;
-    if (count > 1) await checkUnique(tx, repository, rule);
-    if (count > 0) removed = sumOf(removed, await removeReplaced(tx, repository, rule));
-  }
-  return { added, removed };
+    select 'removed', c.pulp_type, count(*) from removed r join content c on c.id = r.content_id group by c.pulp_type
+    union all
+    select 'before', present.key, present.value::bigint from latest, jsonb_each_text(latest.present) as present`);
+  const of = (side: keyof Changed) => countsOf(rows.filter((row) => row.side === side));
+  const changed = { added: of('added'), removed: of('removed'), before: of('before') };
+  for (const rule of unique) if ((changed.added[rule.pulp_type] ?? 0) > 1) await checkUnique(tx, repository, rule);
+  return changed;
 }
-
-/** Units of the rule's type that the next version adds, with what must be unique. */
-const addedOf = (repository: LockedRepository, rule: UniqueInVersion) => sql`
-  select t.id, t.${raw(rule.column)} as value from repository_content rc join ${raw(rule.table)} t on t.id = rc.content_id
-  where rc.repository_id = ${repository.id}::uuid and rc.version_added = ${repository.next_version}::int`;
 
 /** Throws DuplicateContentError where two added units are the same to the rule. */
 async function checkUnique(tx: Queryable, repository: LockedRepository, rule: UniqueInVersion): Promise<void> {
   const [twice] = await tx.query<{ value: string }>(sql`
-    select a.value from (${addedOf(repository, rule)}) a group by a.value having count(*) > 1 limit 1`);
+    select t.${raw(rule.column)} as value from repository_content rc join ${raw(rule.table)} t on t.id = rc.content_id
+    where rc.repository_id = ${repository.id}::uuid and rc.version_added = ${repository.next_version}::int
+    group by t.${raw(rule.column)} having count(*) > 1 limit 1`);
   if (!twice) return;
   throw new DuplicateContentError(
     `[PLP0022] Cannot create repository version: more than one of the added ${rule.pulp_type} units has the ${rule.column} "${twice.value}".`,
   );
 }
 
-/** Removes the units whose place an added one takes; the counts of those. */
-async function removeReplaced(tx: Queryable, repository: LockedRepository, rule: UniqueInVersion): Promise<ContentCounts> {
-  const number = repository.next_version;
-  const count = await tx.execute(sql`
-    update repository_content rc set version_removed = ${number}::int
-    from (${addedOf(repository, rule)}) a join ${raw(rule.table)} old on old.${raw(rule.column)} = a.value and old.id <> a.id
-    where rc.repository_id = ${repository.id}::uuid and rc.content_id = old.id
-      and rc.version_removed is null and rc.version_added < ${number}::int`);
-  return count === 0 ? {} : { [rule.pulp_type]: count };
-}
+/** Takes units out of the latest version: those of its rows `rc` that the condition holds for. */
+const removal = (repository: LockedRepository, condition: Sql, from = empty): Sql => sql`
+  update repository_content rc set version_removed = ${repository.next_version}::int ${from}
+  where rc.repository_id = ${repository.id}::uuid and rc.version_removed is null and ${condition}
+  returning rc.content_id`;
+
+/** Takes out the units whose place one of `added` takes. One that leaves by another part of the statement, too, does so once. */
+const replacement = (repository: LockedRepository, { table, column }: UniqueInVersion): Sql =>
+  removal(
+    repository,
+    sql`rc.content_id = old.id`,
+    sql`from added a join ${raw(table)} t on t.id = a.content_id
+      join ${raw(table)} old on old.${raw(column)} = t.${raw(column)} and old.id <> t.id`,
+  );
 
 async function insertVersion(
   tx: Queryable,
   repository: LockedRepository,
-  { added, removed }: Changed,
-  baseVersionId: string | null,
+  { base_version_id, settle }: Pick<Publication, 'base_version_id' | 'settle'>,
+  { added, removed, before }: Changed,
 ): Promise<PublishedVersion> {
   const id = v7();
   const number = repository.next_version;
-  const present = sumOf(sumOf(repository.present, added), removed, -1);
+  const present = sumOf(sumOf(before, added), removed, -1);
+  const brought = sql`
+    select content_id from repository_content where repository_id = ${repository.id}::uuid and version_added = ${number}::int`;
   await tx.execute(sql`
     with version as (
       insert into repository_version (id, repository_id, number, base_version_id, added, removed, present)
-      values (${id}::uuid, ${repository.id}::uuid, ${number}, ${baseVersionId}::uuid,
-        ${JSON.stringify(added)}::jsonb, ${JSON.stringify(removed)}::jsonb, ${JSON.stringify(present)}::jsonb))
-    update repository set next_version = ${number}::int + 1, pulp_last_updated = now() where id = ${repository.id}::uuid`);
+      values (${id}::uuid, ${repository.id}::uuid, ${number}, ${base_version_id ?? null}::uuid,
+        ${JSON.stringify(added)}::jsonb, ${JSON.stringify(removed)}::jsonb, ${JSON.stringify(present)}::jsonb)),
+    latest as (
+      update repository set next_version = ${number}::int + 1, pulp_last_updated = now() where id = ${repository.id}::uuid),
+    ${touchedContent(brought)}${settle ? sql`, settled as (${settle(number)})` : empty}
+    ${tellRepository(repository.id)}`);
   return { id, pulp_type: repository.pulp_type, number, added: totalOf(added), removed: totalOf(removed) };
 }

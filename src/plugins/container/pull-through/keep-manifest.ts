@@ -56,9 +56,10 @@ export async function keepManifest(services: KeepServices, pulled: PulledManifes
           (await heldRepository(tx, services, name)) ?? (maker && (await makeRepository(tx, services, { ...maker, name })));
         if (!held) throw nameUnknown(name);
         const { repository_id, remote_id } = held;
-        const repository = await lockRepository(tx, repository_id);
         const roots = contentIds(await save(tx, services, pulled, remote_id));
         await rememberSource(tx, roots, remote_id);
+        // After the content, as pushes do: each would wait for the other.
+        const repository = await lockRepository(tx, repository_id);
         const version = await publishLocked(tx, repository, { change: { add: closureOf(roots) }, unique: [UNIQUE_TAGS] });
         return { repository_id, number: version?.number ?? (await latestOf(tx, repository_id)) };
       }),

@@ -1,6 +1,6 @@
-import { saveNewArtifact, seeContent, storedFile } from '../../../core/plugin-api.ts';
+import { contentIds, saveNewArtifact, seenContent, storedFile } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
-import { sql } from '../../../db/sql.ts';
+import { type Sql, sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
 import type { ChecksumName, Checksums } from '../../../lib/checksums.ts';
 import { algorithmOf, type Digest, hexOf } from '../../../lib/digest.ts';
@@ -39,6 +39,10 @@ export interface BlobPush extends IncomingBytes {
 export const checksumsWanted = ({ config }: Pick<Services, 'config'>, digest: Digest): ReadonlySet<ChecksumName> =>
   new Set([...config.PULP_ALLOWED_CONTENT_CHECKSUMS, algorithmOf(digest)]);
 
+/** Whether the digest is all that is to be known of the bytes of a blob. */
+export const isNamedByAll = (services: Pick<Services, 'config'>, digest: Digest): boolean =>
+  algorithmOf(digest) === 'sha256' && [...checksumsWanted(services, digest)].every((name) => name === 'sha256');
+
 /** Ends an upload, with the last of its bytes. What is wrong with it ends it too: throws RegistryError (400, 404, 413, 416). */
 export async function finishUpload(services: PushServices, push: BlobPush, upload: Upload): Promise<void> {
   try {
@@ -51,20 +55,24 @@ export async function finishUpload(services: PushServices, push: BlobPush, uploa
     else
       await assemble(services, push, upload, first.done ? [] : following([first.value], { [Symbol.asyncIterator]: () => rest }));
   } catch (error) {
-    // Where it is somebody else's by now, so are its files.
-    await endUpload(services, upload).catch((cause: unknown) => {
-      services.log.debug({ err: cause, upload: upload.id }, 'an upload that failed could not be ended');
-    });
+    await endFailed(services, upload.id, () => endUpload(services, upload));
     // Its files went with the storage's other folders, as in a restore.
     throw error instanceof MissingFileError ? uploadUnknown(upload.id) : error;
   }
   await removeParts(services, upload.parts);
 }
 
+/** Ends an upload that failed. Where it is somebody else's by now, so are its files. */
+export async function endFailed({ log }: UploadServices, id: string, end: () => Promise<unknown>): Promise<void> {
+  await end().catch((cause: unknown) => {
+    log.debug({ err: cause, upload: id }, 'an upload that failed could not be ended');
+  });
+}
+
 /** The only part of an upload, where what is known of it is all that is to be known. */
-function promotable({ storage, config }: PushServices, part: UploadPart, digest: Digest): WholeBlob | undefined {
-  const known = algorithmOf(digest) === 'sha256' && config.PULP_ALLOWED_CONTENT_CHECKSUMS.every((name) => name === 'sha256');
-  if (!known) return undefined;
+function promotable(services: PushServices, part: UploadPart, digest: Digest): WholeBlob | undefined {
+  if (!isNamedByAll(services, digest)) return undefined;
+  const { storage } = services;
   return { size: part.size, checksums: { sha256: part.sha256 }, store: (key) => storage.move(pushedPartKey(part.id), key) };
 }
 
@@ -116,18 +124,20 @@ async function keepArtifact(tx: Queryable, { storage, domain }: PushServices, bl
 
 /** Content is the repository's, until a version holds it. */
 export async function addPending(tx: Queryable, repositoryId: string, contentId: string): Promise<void> {
-  await tx.execute(sql`
-    insert into container_pending_content (repository_id, content_id)
-    select ${repositoryId}::uuid, ${contentId}::uuid
-    where not ${inLatest(repositoryId, sql`${contentId}::uuid`)}
-    on conflict (repository_id, content_id) do update set pulp_created = now()`);
+  await tx.execute(insertPending(repositoryId, sql`(select ${contentId}::uuid as id)`));
 }
 
+/** A statement, or a part of one: the content of these ids, a column `id`, is the repository's, until a version holds it. */
+export const insertPending = (repositoryId: string, from: Sql): Sql => sql`
+  insert into container_pending_content (repository_id, content_id)
+  select ${repositoryId}::uuid, come.id from ${from} come where not ${inLatest(repositoryId, sql`come.id`)}
+  on conflict (repository_id, content_id) do update set pulp_created = now()`;
+
 /** Makes a blob that another repository has this one's, too. Answers false, with nothing done, where it has just gone. */
-export function mountBlob({ db }: Pick<Services, 'db'>, contentId: string, repositoryId: string): Promise<boolean> {
-  return db.transaction(async (tx) => {
-    const seen = await seeContent(tx, [contentId]);
-    if (seen.length > 0) await addPending(tx, repositoryId, contentId);
-    return seen.length > 0;
-  });
+export async function mountBlob(tx: Queryable, contentId: string, repositoryId: string): Promise<boolean> {
+  const [seen] = await tx.query<{ count: number }>(sql`
+    with ${seenContent(contentIds([contentId]))},
+    pending as (${insertPending(repositoryId, sql`seen`)})
+    select count(*) as count from seen`);
+  return seen?.count === 1;
 }

@@ -1,7 +1,6 @@
-import { buffer } from 'node:stream/consumers';
-import { anyOf, contentIds, lockRepository, type PublishedVersion, publishLocked } from '../../../core/plugin-api.ts';
+import { anyOf, contentIds, lockRepository, publishLocked } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
-import { sql } from '../../../db/sql.ts';
+import { type Sql, sql } from '../../../db/sql.ts';
 import { isForeignKeyViolation } from '../../../kit/conflicts.ts';
 import type { Services } from '../../../kit/services.ts';
 import { algorithmOf, type Digest, digestOf } from '../../../lib/digest.ts';
@@ -63,32 +62,31 @@ async function takeManifest(services: ManifestServices, push: ManifestPush): Pro
   checkNamed(manifest, named);
   const derived = await derive(services, manifest, named);
   await services.db.transaction(async (tx) => {
-    const repository = await lockRepository(tx, push.repository_id);
     const saver = new ContentSaver(services, services.domain.id);
     for (const { digest, id } of named.blobs) saver.knowBlob(digest, id);
     for (const { digest, id } of named.manifests) saver.know(digest, id);
     const { digest } = manifest;
     const tags = push.tags.map((name) => ({ kind: 'tag', name, digest }) as const);
     await saver.saveIn(tx, [{ kind: 'manifest', manifest, derived }, ...tags]);
+    // As late as can be: whoever pushes to the same repository waits for it.
+    const repository = await lockRepository(tx, push.repository_id);
     const roots = manifest.subject === undefined ? saver.roots : [...saver.roots, saver.manifestId(digest)];
     if (roots.length === 0) return addPending(tx, repository.id, saver.manifestId(digest));
     // All that is below an image is in hand; what is below an index has to be looked for.
     const below = [saver.manifestId(digest), ...named.blobs.map(({ id }) => id)];
     const whole = manifest.kind === 'index' ? closureOf(contentIds(roots)) : contentIds([...roots, ...below]);
     const add = anyOf([whole, waitingSignatures(repository.id, whole)]);
-    const version = await publishLocked(tx, repository, { change: { add }, unique: [UNIQUE_TAGS] });
-    if (version) await settlePending(tx, repository.id, version);
+    const settle = (number: number) => settlePending(repository.id, number);
+    await publishLocked(tx, repository, { change: { add }, unique: [UNIQUE_TAGS], settle });
   });
   return manifest;
 }
 
 /** What the version has brought waits no more. */
-async function settlePending(tx: Queryable, repositoryId: string, { number }: PublishedVersion): Promise<void> {
-  await tx.execute(sql`
-    delete from container_pending_content p using repository_content rc
-    where rc.repository_id = ${repositoryId}::uuid and rc.version_added = ${number}::int
-      and p.repository_id = ${repositoryId}::uuid and p.content_id = rc.content_id`);
-}
+const settlePending = (repositoryId: string, number: number): Sql => sql`
+  delete from container_pending_content p using repository_content rc
+  where rc.repository_id = ${repositoryId}::uuid and rc.version_added = ${number}::int
+    and p.repository_id = ${repositoryId}::uuid and p.content_id = rc.content_id`;
 
 function parsed({ body, contentType, digest }: ManifestPush): Manifest {
   let manifest: Manifest;
@@ -146,7 +144,7 @@ async function derive({ storage }: ManifestServices, manifest: Manifest, { blobs
   if (manifest.kind === 'index') return { ...derivedFields(manifest), ...inheritedFields(manifests) };
   const stored = readsConfig(manifest) ? blobs.find(({ digest }) => digest === manifest.config?.digest) : undefined;
   try {
-    const config = stored && stored.size <= CONFIG_BYTES ? await buffer(await storage.read(stored.file)) : undefined;
+    const config = stored && stored.size <= CONFIG_BYTES ? await storage.readWhole(stored.file) : undefined;
     return derivedFields(manifest, { config });
   } catch (error) {
     // Its file was lost; it has to come again.

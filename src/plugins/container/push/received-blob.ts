@@ -42,18 +42,13 @@ export class ReceivedBlob {
     storage: Pick<Storage, 'reserve' | 'putSmall'>,
   ): Promise<ReceivedBlob> {
     const source = upTo(bytes, most, before);
-    const begin: Uint8Array[] = [];
-    let size = 0;
-    for (let next = await source.next(); !next.done; next = await source.next()) {
-      begin.push(next.value);
-      size += next.value.byteLength;
-      if (size <= HELD_BYTES) continue;
+    const { begin, isAll } = await beginningOf(source);
+    if (!isAll) {
       const pending = storage.reserve();
-      const appended = await pending.append(following(begin, source), wanted);
+      const appended = await pending.append(following([begin], source), wanted);
       return new ReceivedBlob(storage, { ...appended, held: undefined }, pending);
     }
-    const held = Buffer.concat(begin);
-    return new ReceivedBlob(storage, { size, checksums: checksumsOf([...wanted], held), held });
+    return new ReceivedBlob(storage, { size: begin.byteLength, checksums: checksumsOf([...wanted], begin), held: begin });
   }
 
   /** Makes the bytes durable under the key. */
@@ -65,6 +60,21 @@ export class ReceivedBlob {
   /** Safe after `store`, and after an error. */
   async drop(): Promise<void> {
     await this.#pending?.abort();
+  }
+}
+
+/** Takes so many bytes that there are more than `HELD_BYTES`, or all. The others are still to be taken. */
+export async function beginningOf(
+  bytes: AsyncIterator<Uint8Array>,
+): Promise<{ readonly begin: Buffer; readonly isAll: boolean }> {
+  const taken: Uint8Array[] = [];
+  let size = 0;
+  for (;;) {
+    const next = await bytes.next();
+    if (next.done) return { begin: Buffer.concat(taken), isAll: true };
+    taken.push(next.value);
+    size += next.value.byteLength;
+    if (size > HELD_BYTES) return { begin: Buffer.concat(taken), isAll: false };
   }
 }
 

@@ -23,16 +23,22 @@ interface KnownRepository {
 /**
  * The repository that is pushed to under a name for the first time: made with its distribution and namespace, in one transaction, unless
  * a distribution waits for a repository, or a repository of that name for a distribution. They are the caller's, as what he makes
- * by the REST API is. Answers its id; throws RegistryError where the name is taken, or cannot be used.
+ * by the REST API is. `work` is what it is made for, in the same transaction: a repository that nothing has come to may be removed by the
+ * next push that fails. Throws RegistryError where the name is taken, or cannot be used.
  */
-export async function repositoryOfPush(services: RepositoryServices, caller: Caller, name: string): Promise<string> {
+export async function inRepositoryOfPush<T>(
+  services: RepositoryServices,
+  caller: Caller,
+  name: string,
+  work: (tx: Queryable, repositoryId: string) => Promise<T>,
+): Promise<T> {
   const guard = await contentRedirectGuard(services);
   try {
     return await uniqueViolation(containerDistribution, () =>
       services.db.transaction(async (tx) => {
         // The blobs of an image come at once: the first makes what the others find.
         await tx.query(sql`select pg_advisory_xact_lock(hashtext(${`container.push ${name}`}))`);
-        return makeRepository(tx, services, { caller, name, guard });
+        return work(tx, await makeRepository(tx, services, { caller, name, guard }));
       }),
     );
   } catch (error) {
@@ -55,9 +61,7 @@ async function makeRepository(tx: Queryable, services: RepositoryServices, wante
   const { caller, name, guard } = wanted;
   const domain_id = services.domain.id;
   const own = (made: Resource, id: string) => services.access.created(tx, made, id, caller.id);
-  const [distribution] = await tx.query<{ id: string; repository_id: string | null }>(sql`
-    select id, repository_id from distribution
-    where domain_id = ${domain_id}::uuid and base_path = ${name} and pulp_type = 'container.container'`);
+  const distribution = await findDistribution(tx, domain_id, name);
   if (distribution?.repository_id) return distribution.repository_id;
   const known = await knownRepository(tx, services, wanted);
   const repository_id = known ?? uuid7();
@@ -77,7 +81,24 @@ async function makeRepository(tx: Queryable, services: RepositoryServices, wante
   return repository_id;
 }
 
-/** A repository of that name that nothing serves yet, if the caller may change what it holds. Throws RegistryError (403). */
+/** What serves the name. Its repository, if it has one, stays until the transaction ends. */
+async function findDistribution(
+  tx: Queryable,
+  domainId: string,
+  name: string,
+): Promise<{ readonly id: string; readonly repository_id: string | null } | undefined> {
+  for (;;) {
+    const [distribution] = await tx.query<{ id: string; repository_id: string | null }>(sql`
+      select id, repository_id from distribution
+      where domain_id = ${domainId}::uuid and base_path = ${name} and pulp_type = 'container.container'`);
+    if (!distribution?.repository_id) return distribution;
+    const [held] = await tx.query(sql`select id from repository where id = ${distribution.repository_id}::uuid for key share`);
+    // Else it went with the distribution, or without it.
+    if (held) return distribution;
+  }
+}
+
+/** A repository of that name that nothing serves yet, if the caller may change what it holds; it stays until the transaction ends. Throws RegistryError (403). */
 async function knownRepository(
   tx: Queryable,
   services: RepositoryServices,
@@ -85,7 +106,7 @@ async function knownRepository(
 ): Promise<string | undefined> {
   const [known] = await tx.query<KnownRepository>(sql`
     select m.id, ${mirrorsInto('d')} as mirrors from repository m join container_repository d on d.id = m.id
-    where m.domain_id = ${services.domain.id}::uuid and m.name = ${name}`);
+    where m.domain_id = ${services.domain.id}::uuid and m.name = ${name} for key share of m`);
   if (!known) return undefined;
   const asked = { services, caller, body: undefined, params: {} };
   const taken = !known.mirrors || services.config.DECKLE_PUSH_TO_MIRRORS;

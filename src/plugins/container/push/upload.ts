@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { requireSpace } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
-import { sql } from '../../../db/sql.ts';
+import { type Sql, sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
 import { pushedPartKey } from '../../../storage/layout.ts';
 import { blobTooLarge, tooManyChunks, tooManyUploads, uploadOutOfOrder, uploadUnknown } from '../registry/registry-error.ts';
@@ -42,6 +42,11 @@ export interface UploadOwner {
   readonly user_id: number;
 }
 
+/** Which upload, and whose. */
+export interface UploadAddress extends UploadOwner {
+  readonly id: string;
+}
+
 /** Bytes that come for an upload. */
 export interface IncomingBytes {
   readonly bytes: AsyncIterable<Uint8Array>;
@@ -61,26 +66,39 @@ export async function requireRoom(
   await requireSpace(services, length);
 }
 
+/**
+ * For the `from` of a statement: its commit does not wait for the disk. What a crash of PostgreSQL takes of an upload, its client sends again;
+ * the end of an upload waits.
+ */
+export const LATER = sql`set_config('synchronous_commit', 'off', true)`;
+
 /** Uploads that nothing was added to for so long are not counted against the limit of their user. */
 const ACTIVE_MINUTES = 60;
 
 /** Begins an upload. Throws RegistryError (429) for a user who has too many that go on. */
-export async function beginUpload({ db, config }: UploadServices, { repository_id, user_id }: UploadOwner): Promise<Upload> {
+export async function beginUpload(
+  tx: Queryable,
+  { config }: Pick<Services, 'config'>,
+  { repository_id, user_id }: UploadOwner,
+): Promise<Upload> {
   const id = randomUUID();
-  const begun = await db.execute(sql`
-    insert into container_upload (id, repository_id, user_id) select ${id}::uuid, ${repository_id}::uuid, ${user_id}::int
+  const begun = await tx.execute(sql`
+    insert into container_upload (id, repository_id, user_id) select ${id}::uuid, ${repository_id}::uuid, ${user_id}::int from ${LATER}
     where (select count(*) from container_upload where user_id = ${user_id}::int
       and pulp_last_updated > now() - make_interval(mins => ${ACTIVE_MINUTES})) < ${config.DECKLE_UPLOADS_PER_USER}::int`);
   if (begun === 0) throw tooManyUploads(config.DECKLE_UPLOADS_PER_USER);
   return { id, repository_id, received: 0, body: null, parts: [] };
 }
 
+/** Condition on a row of uploads. */
+export const isAt = ({ id, repository_id, user_id }: UploadAddress): Sql => sql`
+  id = ${id}::uuid and repository_id = ${repository_id}::uuid and user_id = ${user_id}::int`;
+
 /** The user's upload to this repository. Throws RegistryError (404) where there is none of this id. */
-export async function findUpload({ db }: Pick<Services, 'db'>, id: string, owner: UploadOwner): Promise<Upload> {
+export async function findUpload({ db }: Pick<Services, 'db'>, address: UploadAddress): Promise<Upload> {
   const [row] = await db.query<Omit<Upload, 'parts'> & { parts: unknown }>(sql`
-    select id, repository_id, received, body, parts from container_upload
-    where id = ${id}::uuid and repository_id = ${owner.repository_id}::uuid and user_id = ${owner.user_id}::int`);
-  if (!row) throw uploadUnknown(id);
+    select id, repository_id, received, body, parts from container_upload where ${isAt(address)}`);
+  if (!row) throw uploadUnknown(address.id);
   return { ...row, parts: partsSchema.parse(row.parts) };
 }
 
@@ -105,6 +123,7 @@ export async function appendToUpload(services: UploadServices, upload: Upload, i
     const added = await db.execute(sql`
       update container_upload set received = ${size}::bigint, body = ${kept ?? null}::bytea, parts = ${JSON.stringify(files)}::jsonb,
         pulp_last_updated = now()
+      from ${LATER}
       where id = ${upload.id}::uuid and received = ${upload.received}::bigint`);
     if (added > 0) return size;
     if (part) await removeParts(services, [part]);

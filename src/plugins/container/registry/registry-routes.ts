@@ -14,7 +14,7 @@ import { sendJson } from './json-answer.ts';
 import { sendManifest } from './manifest.ts';
 import { cutPage, parsePage } from './page.ts';
 import { pulledManifest } from './pulled-manifest.ts';
-import { answerBlobRemoval, answerManifest, answerUpload, answerUploads } from './push-routes.ts';
+import { answerBlobRemoval, answerManifest } from './push-routes.ts';
 import { listReferrers, parseReferrersQuery } from './referrers.ts';
 import { errorBody, manifestUnknown, nameUnknown, RegistryError, unsupported } from './registry-error.ts';
 import { parseRegistryPath, type RegistryPath } from './registry-path.ts';
@@ -23,6 +23,7 @@ import { openServedRegistry, type RegistryServices, type ServedRegistry } from '
 import { answerSignatures } from './signature-routes.ts';
 import { listTags } from './tags.ts';
 import { tokenRoutes } from './token-route.ts';
+import { answerUpload, answerUploads } from './upload-routes.ts';
 
 const READS = new Set(['GET', 'HEAD']);
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
