@@ -32,7 +32,7 @@ export class ContentUrls {
     return new ContentUrls(key, services);
   }
 
-  /** The absolute URL for `path` (`/pulp/container/…`), signed. */
+  /** The absolute URL for `path`, which begins with `/pulp/container/`, signed. */
   sign(path: string): string {
     const expires = String(Math.floor(this.#clock().getTime() / 1000) + VALID_SECONDS);
     const salt = randomBytes(KEY_BYTES).toString('hex');

@@ -85,7 +85,7 @@ function contentFile(upstreams: UpstreamFiles, version: ServedVersion, path: str
     repository_id: version.repository_id,
     name: path.slice(path.lastIndexOf('/') + 1),
     stored: isStored ? { key: file, size, etag: sha256, modified: httpDate(created) } : undefined,
-    // A filez that has to be fetched again may come as other bytes of the same file (spec: ostree, §9).
+    // A filez that has to be fetched again may come as other bytes of the same file (spec: ostree, section 9).
     ...('digest' in proof
       ? { size, proven: { sha256: hexOf(proof.digest) }, fetchFrom: upstreams.fetcher(path, proof, size) }
       : { size: null, proven: {}, fetchFrom: upstreams.fetcher(path, proof, null) }),
