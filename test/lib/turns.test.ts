@@ -18,7 +18,7 @@ function heldRun(events: string[], name: string) {
 }
 
 test('what has the same key runs in the order in which it came, other keys do not wait', async () => {
-  const take = turns();
+  const take = turns(1);
   const events: string[] = [];
   const [first, second, third, other] = ['first', 'second', 'third', 'other'].map((name) => heldRun(events, name));
   assert.ok(first && second && third && other);
@@ -30,8 +30,23 @@ test('what has the same key runs in the order in which it came, other keys do no
   assert.ok(events.indexOf('other begins') < events.indexOf('first ends'));
 });
 
+test('as many of one key run at once as are let', async () => {
+  const take = turns(2);
+  const events: string[] = [];
+  const [first, second, third] = ['first', 'second', 'third'].map((name) => heldRun(events, name));
+  assert.ok(first && second && third);
+  const runs = [first, second, third].map(({ run }) => take('a', run));
+  second.end();
+  await runs[1];
+  third.end();
+  await runs[2];
+  assert.deepEqual(events, ['first begins', 'second begins', 'second ends', 'third begins', 'third ends']);
+  first.end();
+  await runs[0];
+});
+
 test('an error is for the one whose run it was', async () => {
-  const take = turns();
+  const take = turns(1);
   const failing = take('a', () => Promise.reject(new Error('mine')));
   const next = take('a', async () => 'next');
   await assert.rejects(failing, /mine/);

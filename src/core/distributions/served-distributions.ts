@@ -15,6 +15,8 @@ export interface ServedDistribution {
   /** Null, as is `version`, where it serves nothing. */
   readonly repository_id: string | null;
   readonly version: number | null;
+  /** Whether it serves one version for good, not the latest. */
+  readonly pinned: boolean;
 }
 
 /** What a kind of distribution adds: columns, each after a comma, and the joins they need. `d` is the distribution. */
@@ -30,7 +32,7 @@ const MAX_KEPT = 10_000;
 
 /**
  * Finds distributions by base path and keeps them until a notification says that the distribution or its repository has
- * changed, whichever process changed it. While notifications cannot be received nothing is kept.
+ * changed, whichever process changed it; a new latest version takes the place of the one that is kept. While notifications cannot be received nothing is kept.
  */
 export class ServedDistributions<Own extends object = object> {
   readonly #services: Pick<Services, 'db' | 'config' | 'domain'>;
@@ -51,8 +53,11 @@ export class ServedDistributions<Own extends object = object> {
   async start(): Promise<void> {
     if (!this.#keeps) return;
     await Promise.all([
-      this.#listen(REPOSITORY_CHANNEL, (one, id) => one.repository_id === id),
-      this.#listen(DISTRIBUTION_CHANNEL, (one, id) => one.id === id || id === ALL_DISTRIBUTIONS),
+      this.#listen(REPOSITORY_CHANNEL, (payload) => {
+        const [id, latest] = payload.split(' ');
+        return (one) => (one.repository_id === id ? latest !== undefined && atVersion(one, Number(latest)) : one);
+      }),
+      this.#listen(DISTRIBUTION_CHANNEL, (id) => (one) => one.id !== id && id !== ALL_DISTRIBUTIONS && one),
     ]);
   }
 
@@ -87,7 +92,8 @@ export class ServedDistributions<Own extends object = object> {
       select d.id, d.pulp_type, d.base_path, d.content_guard_id, guard.pulp_type as guard_type,
         coalesce(d.repository_id, pinned.repository_id) as repository_id,
         coalesce(pinned.number,
-          (select max(latest.number) from repository_version latest where latest.repository_id = d.repository_id)) as version
+          (select max(latest.number) from repository_version latest where latest.repository_id = d.repository_id)) as version,
+        d.repository_version_id is not null as pinned
         ${this.#own.columns}
       from distribution d
         left join content_guard guard on guard.id = d.content_guard_id
@@ -99,12 +105,21 @@ export class ServedDistributions<Own extends object = object> {
     return found;
   }
 
-  async #listen(channel: string, concerns: (one: ServedDistribution, id: string) => boolean): Promise<void> {
+  /** `after` answers what becomes of each that is kept; false: it is forgotten. */
+  async #listen(
+    channel: string,
+    after: (payload: string) => (one: ServedDistribution & Own) => (ServedDistribution & Own) | false,
+  ): Promise<void> {
     const stop = await this.#services.db.listen(
       channel,
-      (id) => {
+      (payload) => {
         this.#changes += 1;
-        for (const [path, one] of this.#kept.entries()) if (concerns(one, id)) this.#kept.delete(path);
+        const become = after(payload);
+        for (const [path, one] of [...this.#kept.entries()]) {
+          const now = become(one);
+          if (!now) this.#kept.delete(path);
+          else if (now !== one) this.#kept.set(path, now);
+        }
       },
       () => {
         this.#changes += 1;
@@ -114,6 +129,9 @@ export class ServedDistributions<Own extends object = object> {
     this.#stops.push(stop);
   }
 }
+
+const atVersion = <One extends ServedDistribution>(one: One, latest: number): One =>
+  one.pinned ? one : { ...one, version: latest };
 
 /** The version that the distribution serves; undefined where it serves none. */
 export const servedVersion = (distribution: ServedDistribution): ServedVersion | undefined =>

@@ -79,7 +79,10 @@ export function publishVersion(
   return services.db.transaction(async (tx) => {
     const repository = await lockRepository(tx, publication.repository_id);
     await assertFence(tx, context.task);
-    await also?.(tx);
+    if (also) {
+      await also(tx);
+      await tx.query(tellRepository(repository.id));
+    }
     return publishLocked(tx, repository, publication);
   });
 }
@@ -203,6 +206,6 @@ async function insertVersion(
     latest as (
       update repository set next_version = ${number}::int + 1, pulp_last_updated = now() where id = ${repository.id}::uuid),
     ${touchedContent(brought)}${settle ? sql`, settled as (${settle(number)})` : empty}
-    ${tellRepository(repository.id)}`);
+    ${tellRepository(repository.id, number)}`);
   return { id, pulp_type: repository.pulp_type, number, added: totalOf(added), removed: totalOf(removed) };
 }

@@ -1,7 +1,10 @@
 import type { Queryable } from '../../db/database.ts';
 import { type Sql, sql } from '../../db/sql.ts';
 
-/** NOTIFY channel that says a repository's latest version is another one; the payload is the repository's id. */
+/**
+ * NOTIFY channel that says a repository is not what it was; the payload is its id. Where its latest version is another one, and nothing else
+ * has changed, the payload is its id and the version's number, with a space between them.
+ */
 export const REPOSITORY_CHANNEL = 'deckle_repository';
 
 /** The repository went while the task waited or ran. */
@@ -28,5 +31,6 @@ export async function lockRepository(tx: Queryable, id: string): Promise<LockedR
   return repository;
 }
 
-/** Tells listening processes, once the transaction is committed, that the repository's latest version is another one. */
-export const tellRepository = (id: string): Sql => sql`select pg_notify(${REPOSITORY_CHANNEL}, ${id})`;
+/** Tells listening processes, once the transaction is committed, that the repository is not what it was, or what its latest version is now. */
+export const tellRepository = (id: string, latest?: number): Sql =>
+  sql`select pg_notify(${REPOSITORY_CHANNEL}, ${latest === undefined ? id : `${id} ${latest}`})`;

@@ -148,15 +148,15 @@ describe('publishing a version', () => {
   it('tells other processes', async (test) => {
     const heard: string[] = [];
     const arrived = new Promise<void>((resolve) => {
-      const listening = db.listen(REPOSITORY_CHANNEL, (id) => {
-        heard.push(id);
+      const listening = db.listen(REPOSITORY_CHANNEL, (payload) => {
+        heard.push(payload);
         resolve();
       });
       test.after(async () => (await listening)());
       listening.then(async () => add(await contents(1)));
     });
     await arrived;
-    assert.deepEqual(heard, [repository_id]);
+    assert.deepEqual(heard, [`${repository_id} 1`]);
   });
 
   it('numbers versions in order when two publish at once', async () => {

@@ -4,6 +4,7 @@ import { type Sql, sql } from '../../../db/sql.ts';
 import { isForeignKeyViolation } from '../../../kit/conflicts.ts';
 import type { Services } from '../../../kit/services.ts';
 import { algorithmOf, type Digest, digestOf } from '../../../lib/digest.ts';
+import type { Turns } from '../../../lib/turns.ts';
 import { MissingFileError } from '../../../storage/storage.ts';
 import { closureOf } from '../content/closure.ts';
 import { heldNow, ofDigests } from '../content/latest-content.ts';
@@ -43,25 +44,25 @@ interface Named {
 
 /**
  * Takes in a manifest. Under a tag, or with a subject, it is in a version of its own, with all that it names, when this resolves; one that
- * is sent by its digest alone waits for a tag or an index to name it, and can be pulled meanwhile. Throws RegistryError (400) where it is
- * invalid, or names what the repository does not have; MissingRepositoryError.
+ * is sent by its digest alone waits for a tag or an index to name it, and can be pulled meanwhile. What is written is written in the
+ * repository's turn. Throws RegistryError (400) where it is invalid, or names what the repository does not have; MissingRepositoryError.
  */
-export async function pushManifest(services: ManifestServices, push: ManifestPush): Promise<Manifest> {
+export async function pushManifest(services: ManifestServices, turns: Turns, push: ManifestPush): Promise<Manifest> {
   try {
-    return await takeManifest(services, push);
+    return await takeManifest(services, turns, push);
   } catch (error) {
     // Something that it names was deleted, and cleaned up, since it was found: it is not found again.
-    if (isForeignKeyViolation(error)) return takeManifest(services, push);
+    if (isForeignKeyViolation(error)) return takeManifest(services, turns, push);
     throw error;
   }
 }
 
-async function takeManifest(services: ManifestServices, push: ManifestPush): Promise<Manifest> {
+async function takeManifest(services: ManifestServices, turns: Turns, push: ManifestPush): Promise<Manifest> {
   const manifest = parsed(push);
   const named = await findNamed(services.db, push.repository_id, manifest);
   checkNamed(manifest, named);
   const derived = await derive(services, manifest, named);
-  await services.db.transaction(async (tx) => {
+  const write = async (tx: Queryable): Promise<void> => {
     const saver = new ContentSaver(services, services.domain.id);
     for (const { digest, id } of named.blobs) saver.knowBlob(digest, id);
     for (const { digest, id } of named.manifests) saver.know(digest, id);
@@ -78,7 +79,8 @@ async function takeManifest(services: ManifestServices, push: ManifestPush): Pro
     const add = anyOf([whole, waitingSignatures(repository.id, whole)]);
     const settle = (number: number) => settlePending(repository.id, number);
     await publishLocked(tx, repository, { change: { add }, unique: [UNIQUE_TAGS], settle });
-  });
+  };
+  await turns(push.repository_id, () => services.db.transaction(write));
   return manifest;
 }
 

@@ -49,7 +49,7 @@ async function putManifest(asked: PushRequest, { name, reference }: PathOf<'mani
   const tags = digest ? tagsIn(url) : [reference];
   const contentType = request.headers['content-type'];
   const pushed = { repository_id, body, contentType, digest, tags };
-  const manifest = await registry.turns(repository_id, () => pushManifest(registry.services, pushed));
+  const manifest = await pushManifest(registry.services, registry.turns, pushed);
   const object = `${name}${digest ? `@${digest}` : `:${reference}`}`;
   await Promise.all([
     registry.services.db.seenEverywhere(),

@@ -9,8 +9,6 @@ export const mirrorsInto = (alias: 'd' | 'held'): Sql =>
 interface OwnColumns {
   readonly private: boolean;
   readonly namespace_id: string;
-  /** Whether it serves one version for good. */
-  readonly pinned: boolean;
   readonly mirrors: boolean;
   /** What its repository is pulled through from; null where it is not, or one version of it is served for good. */
   readonly remote_id: string | null;
@@ -28,7 +26,7 @@ export const isGuardedByPulls = ({ guard_type }: Pick<ServedDistribution, 'guard
 /** Finds container distributions; those of other kinds are not there for it. */
 export const servedDistributions = (services: Pick<Services, 'db' | 'config' | 'domain'>): ServedDistributions<OwnColumns> =>
   new ServedDistributions<OwnColumns>(services, {
-    columns: sql`, c.private, c.namespace_id, d.repository_version_id is not null as pinned,
+    columns: sql`, c.private, c.namespace_id,
       ${mirrorsInto('held')} as mirrors,
       c.cache_id, case when d.repository_version_id is null then d.remote_id end as remote_id`,
     joins: sql`join container_distribution c on c.id = d.id left join container_repository held on held.id = d.repository_id`,

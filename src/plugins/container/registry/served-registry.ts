@@ -35,6 +35,9 @@ export interface ServedRegistry {
   close(): Promise<void>;
 }
 
+/** While one writes its version, the next ones write what they bring, which needs no lock. */
+const CHANGES_AT_ONCE = 3;
+
 /** Reads the keys, making them on the first start, and begins to listen for changes. Throws TokenKeyError. */
 export async function openServedRegistry(services: RegistryServices): Promise<ServedRegistry> {
   const tokens = new Tokens(services, await loadTokenKeys(services.config.DATA_DIR));
@@ -72,7 +75,7 @@ export async function openServedRegistry(services: RegistryServices): Promise<Se
     blobs,
     onDemand,
     pullThrough,
-    turns: turns(),
+    turns: turns(CHANGES_AT_ONCE),
     close: async () => {
       await pullThrough.close();
       await onDemand.close();
