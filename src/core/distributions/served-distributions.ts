@@ -55,9 +55,12 @@ export class ServedDistributions<Own extends object = object> {
     await Promise.all([
       this.#listen(REPOSITORY_CHANNEL, (payload) => {
         const [id, latest] = payload.split(' ');
-        return (one) => (one.repository_id === id ? latest !== undefined && atVersion(one, Number(latest)) : one);
+        return (one) => {
+          if (one.repository_id !== id) return one;
+          return latest === undefined ? undefined : atVersion(one, Number(latest));
+        };
       }),
-      this.#listen(DISTRIBUTION_CHANNEL, (id) => (one) => one.id !== id && id !== ALL_DISTRIBUTIONS && one),
+      this.#listen(DISTRIBUTION_CHANNEL, (id) => (one) => (one.id === id || id === ALL_DISTRIBUTIONS ? undefined : one)),
     ]);
   }
 
@@ -105,20 +108,24 @@ export class ServedDistributions<Own extends object = object> {
     return found;
   }
 
-  /** `after` answers what becomes of each that is kept; false: it is forgotten. */
+  /** `after` answers what becomes of each that is kept; undefined: it is forgotten. */
   async #listen(
     channel: string,
-    after: (payload: string) => (one: ServedDistribution & Own) => (ServedDistribution & Own) | false,
+    after: (payload: string) => (one: ServedDistribution & Own) => (ServedDistribution & Own) | undefined,
   ): Promise<void> {
     const stop = await this.#services.db.listen(
       channel,
       (payload) => {
         this.#changes += 1;
         const become = after(payload);
-        for (const [path, one] of [...this.#kept.entries()]) {
+        const changed = new Map<string, (ServedDistribution & Own) | undefined>();
+        for (const [path, one] of this.#kept.entries()) {
           const now = become(one);
-          if (!now) this.#kept.delete(path);
-          else if (now !== one) this.#kept.set(path, now);
+          if (now !== one) changed.set(path, now);
+        }
+        for (const [path, now] of changed) {
+          if (now) this.#kept.set(path, now);
+          else this.#kept.delete(path);
         }
       },
       () => {
