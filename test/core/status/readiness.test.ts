@@ -131,7 +131,7 @@ test('the status tells what waits, for how long, and who is missing', { skip }, 
   await db.execute(sql`update task set unblocked_at = now() - interval '100 s' where id = ${id}::uuid`);
   await db.execute(sql`
     insert into worker (id, app_type, name, last_heartbeat) values
-      (gen_random_uuid(), 'worker', 'gone@host', now() - interval '1 h'), (gen_random_uuid(), 'worker', 'here@host', now() + interval '1 h')`);
+      (gen_random_uuid(), 'worker', 'gone@host', now() - interval '1 min'), (gen_random_uuid(), 'worker', 'here@host', now() + interval '1 h')`);
   // What is looked up is kept for a second: it may be from before the last of these changes.
   const health = await eventually('the worker that is gone is counted', async () => {
     const { body } = await ask(STATUS);
