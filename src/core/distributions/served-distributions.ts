@@ -32,7 +32,8 @@ const MAX_KEPT = 10_000;
 
 /**
  * Finds distributions by base path and keeps them until a notification says that the distribution or its repository has
- * changed, whichever process changed it; a new latest version takes the place of the one that is kept. While notifications cannot be received nothing is kept.
+ * changed, whichever process changed it; a new latest version takes the place of the one that is kept. While notifications
+ * cannot be received nothing is kept.
  */
 export class ServedDistributions<Own extends object = object> {
   readonly #services: Pick<Services, 'db' | 'config' | 'domain'>;

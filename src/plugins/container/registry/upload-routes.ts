@@ -224,6 +224,7 @@ async function end(asked: PushRequest, name: string, address: UploadAddress, dig
 
 const hasNoBody = ({ headers }: FastifyRequest): boolean =>
   Number(headers['content-length'] ?? 0) === 0 && headers['transfer-encoding'] === undefined;
+
 const RANGE = /^(?:bytes )?(\d+)-(\d+)(?:\/(?:\d+|\*))?$/;
 
 /**
