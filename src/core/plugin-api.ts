@@ -66,7 +66,7 @@ export {
   type UniqueInVersion,
   type VersionChange,
 } from './repositories/publish-version.ts';
-export { lockRepository, MissingRepositoryError, REPOSITORY_CHANNEL } from './repositories/repository-lock.ts';
+export { lockRepository, MissingRepositoryError, REPOSITORY_CHANNEL, tellRepository } from './repositories/repository-lock.ts';
 export { syncAction } from './repositories/sync-action.ts';
 export { inVersion } from './repositories/version-content.ts';
 export { sumOf } from './repositories/version-counts.ts';

@@ -329,6 +329,24 @@ describe('deleting', () => {
     }
   });
 
+  it('and pushing are noted in the audit log, whatever is deleted', async () => {
+    const name = 'gone/noted';
+    const image = MOTD('noted');
+    await user.image(name, 'latest', image);
+    const blob = await user.blob(name, randomBytes(10));
+    for (const path of ['manifests/latest', `manifests/${image.digest}`, `blobs/${blob}`])
+      assert.equal((await user.ask('DELETE', name, path)).status, 202);
+    const entries = await world.services.db.query(sql`
+      select operation, method, status, username, object from audit_entry where starts_with(object, ${name}) order by id`);
+    const entry = { operation: 'push', username: 'admin' };
+    assert.deepEqual(entries, [
+      { ...entry, method: 'PUT', status: 201, object: `${name}:latest` },
+      { ...entry, method: 'DELETE', status: 202, object: `${name}:latest` },
+      { ...entry, method: 'DELETE', status: 202, object: `${name}@${image.digest}` },
+      { ...entry, method: 'DELETE', status: 202, object: `${name}@${blob}` },
+    ]);
+  });
+
   it('an index takes along what it lists, which is not deleted before it', async () => {
     const [kept, listed] = [MOTD('tagged, too'), MOTD('only listed')];
     const index = indexOf({

@@ -80,21 +80,29 @@ export const writtenArtifact = (domainId: string, sha256: string, source: Sql): 
     sql`(select ${v7()}::uuid, ${artifactKey(sha256)}::text, size, ${sha256}::text, null, null, null, null, null from ${source})`,
   );
 
+/** What `write` of `keepWritten` has found. */
+export interface Undoomed {
+  /** Whether the file was doomed. */
+  readonly doomed: boolean;
+}
+
 /**
- * Stores the file of an artifact whose row is this transaction's, by `writtenArtifact`, and keeps it until the end of that: `look`, a statement
- * with `undoom`, runs once it is stored, and answers whether it was doomed. A cleanup that had doomed it before may have removed it meanwhile.
+ * Stores the file of an artifact whose row is this transaction's, by `writtenArtifact`, and then runs `write`, which asks `undoom` with what
+ * else it writes; answers what that answers. So the file stays until the end of the transaction. As `saveNewArtifact`, with a statement less;
+ * but a cleanup that had doomed the file may remove it until `write`, so `store` may be called twice.
  */
-export async function keepWritten(
+export async function keepWritten<Found extends Undoomed>(
   storage: Pick<Storage, 'size' | 'bringBack'>,
   { file, made }: WrittenArtifact,
   store: (key: string) => Promise<void>,
-  look: () => Promise<boolean>,
-): Promise<void> {
+  write: () => Promise<Found>,
+): Promise<Found> {
   const isThere = async () => (await storage.size(file)) !== undefined;
   if (made || !(await isThere())) await store(file);
-  const doomed = await look();
+  const found = await write();
   if (made && !(await isThere())) await store(file);
-  if (doomed) await storage.bringBack(file);
+  if (found.doomed) await storage.bringBack(file);
+  return found;
 }
 
 /**

@@ -79,10 +79,7 @@ export function publishVersion(
   return services.db.transaction(async (tx) => {
     const repository = await lockRepository(tx, publication.repository_id);
     await assertFence(tx, context.task);
-    if (also) {
-      await also(tx);
-      await tx.query(tellRepository(repository.id));
-    }
+    await also?.(tx);
     return publishLocked(tx, repository, publication);
   });
 }

@@ -96,22 +96,17 @@ async function keepTaken(
   const { body, sha256 } = taken;
   const own = v7();
   const row = { digest, size: body.byteLength, artifact_id: taken.id };
-  let isNew = false;
-  await keepWritten(
-    storage,
-    taken,
-    (key) => storage.putSmall([{ key, body }]),
-    async () => {
-      const [kept] = await tx.query<{ made: number; doomed: number }>(sql`
-        with ${freshContent(domain.id, BLOBS, [row], [own])},
-        undoomed as (${undoom(domain.id, [sha256])}),
-        pending as (${insertPending(repository_id, sql`detail`)})
-        select (select count(*) from detail) as made, (select count(*) from undoomed) as doomed`);
-      isNew = kept?.made === 1;
-      return kept?.doomed === 1;
-    },
-  );
-  if (isNew) return;
+  const write = async () => {
+    const [kept] = await tx.query<{ made: boolean; doomed: boolean }>(sql`
+      with ${freshContent(domain.id, BLOBS, [row], [own])},
+      undoomed as (${undoom(domain.id, [sha256])}),
+      pending as (${insertPending(repository_id, sql`detail`)})
+      select exists (select from detail) as made, exists (select from undoomed) as doomed`);
+    if (!kept) throw new Error(`what was kept of ${digest} was not answered`);
+    return kept;
+  };
+  const { made } = await keepWritten(storage, taken, (key) => storage.putSmall([{ key, body }]), write);
+  if (made) return;
   // It was there before, or another transaction was faster.
   await tx.execute(sql`delete from content where id = ${own}::uuid`);
   const saver = new ContentSaver(services, domain.id);

@@ -50,11 +50,7 @@ async function putManifest(asked: PushRequest, { name, reference }: PathOf<'mani
   const contentType = request.headers['content-type'];
   const pushed = { repository_id, body, contentType, digest, tags };
   const manifest = await pushManifest(registry.services, registry.turns, pushed);
-  const object = `${name}${digest ? `@${digest}` : `:${reference}`}`;
-  await Promise.all([
-    registry.services.db.seenEverywhere(),
-    noteChange(asked, access, object, { digest: manifest.digest, tags }),
-  ]);
+  await announce(asked, access, `${name}${digest ? `@${digest}` : `:${reference}`}`, { digest: manifest.digest, tags });
   return reply
     .code(201)
     .headers({
@@ -88,10 +84,7 @@ async function removeManifest(
     digest ? deleteManifest(registry.services, repository_id, digest) : deleteTag(registry.services, repository_id, reference),
   );
   if (!removed) throw manifestUnknown(reference);
-  await Promise.all([
-    registry.services.db.seenEverywhere(),
-    noteChange(asked, access, `${name}${digest ? '@' : ':'}${reference}`),
-  ]);
+  await announce(asked, access, `${name}${digest ? '@' : ':'}${reference}`);
   return reply.code(202).header('content-length', '0').send();
 }
 
@@ -102,25 +95,27 @@ export async function answerBlobRemoval(
 ): Promise<FastifyReply> {
   const { registry, request, reply } = asked;
   if (request.method !== 'DELETE') throw unsupported(request.method, 'GET, HEAD, DELETE');
-  const { repository_id } = await writableRepository(registry, request, name);
+  const access = await writableRepository(registry, request, name);
+  const { repository_id } = access;
   const remove = () => registry.turns(repository_id, () => deleteBlob(registry.services, repository_id, digest));
   if (!(await whileThere(name, remove))) throw blobUnknown(digest);
-  await registry.services.db.seenEverywhere();
+  await announce(asked, access, `${name}@${digest}`);
   return reply.code(202).header('content-length', '0').send();
 }
 
-/** Notes a change of what is served in the audit log (security rule 16). */
-export const noteChange = (
+/** After a change of what is served: notes it in the audit log (security rule 16), and waits until no server answers from before it. */
+export async function announce(
   { registry, request }: PushRequest,
   { caller }: Access,
   object: string,
   after?: Readonly<Record<string, unknown>>,
-): Promise<void> =>
-  writeAudit(registry.services.db, {
+): Promise<void> {
+  const { db, config } = registry.services;
+  const noted = writeAudit(db, {
     user_id: caller.id,
     username: caller.username,
     address: request.ip,
-    authentication: registry.services.config.PULP_TOKEN_AUTH_DISABLED ? 'password' : 'token',
+    authentication: config.PULP_TOKEN_AUTH_DISABLED ? 'password' : 'token',
     method: request.method,
     operation: 'push',
     object,
@@ -128,3 +123,5 @@ export const noteChange = (
     status: request.method === 'PUT' ? 201 : 202,
     correlation_id: request.id,
   });
+  await Promise.all([db.seenEverywhere(), noted]);
+}

@@ -11,7 +11,7 @@ import { findManifest, pushSignature } from '../push/signature.ts';
 import { sendJson } from './json-answer.ts';
 import { writableRepository } from './push-access.ts';
 import { bodyOf, type PushRequest } from './push-request.ts';
-import { noteChange } from './push-routes.ts';
+import { announce } from './push-routes.ts';
 import { manifestUnknown, nameUnknown, signatureInvalid, signatureTooLarge, unsupported } from './registry-error.ts';
 import { parseSignaturesPath } from './registry-path.ts';
 import { readable } from './request-access.ts';
@@ -47,8 +47,7 @@ async function putSignature(asked: PushRequest, name: string, digest: Digest): P
     if (!(error instanceof MissingRepositoryError)) throw error;
     throw nameUnknown(name);
   }
-  await registry.services.db.seenEverywhere();
-  await noteChange(asked, access, `${name}@${digest}`, { signature: signature.name });
+  await announce(asked, access, `${name}@${digest}`, { signature: signature.name });
   return reply
     .code(201)
     .headers({ location: `/extensions/v2/${name}/signatures/${digest}`, 'content-length': '0' })

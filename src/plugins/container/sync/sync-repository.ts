@@ -1,4 +1,4 @@
-import { contentIds, publishVersion, syncedVersion } from '../../../core/plugin-api.ts';
+import { contentIds, publishVersion, syncedVersion, tellRepository } from '../../../core/plugin-api.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Progress, TaskContext } from '../../../kit/define-task.ts';
 import type { Digest } from '../../../lib/digest.ts';
@@ -113,7 +113,9 @@ async function publish(
   const add = closureOf(contentIds(mirror ? [...unchanged, ...roots] : roots));
   const publication = { repository_id, change: { add, mirror }, unique: [UNIQUE_TAGS] };
   const version = await publishVersion(context.services, context, publication, async (tx) => {
-    await tx.execute(sql`update container_repository set mirrored = true where id = ${repository_id}::uuid and not mirrored`);
+    const first = await tx.execute(sql`
+      update container_repository set mirrored = true where id = ${repository_id}::uuid and not mirrored`);
+    if (first > 0) await tx.query(tellRepository(repository_id));
     await referrers.remember(tx);
   });
   const repository = { pulpType: 'container.container', repository_id };

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { DISTRIBUTION_CHANNEL, REPOSITORY_CHANNEL } from '../../../core/plugin-api.ts';
+import { DISTRIBUTION_CHANNEL, tellRepository } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import type { Row } from '../../../kit/define-resource.ts';
@@ -39,7 +39,7 @@ async function migrate(tx: Queryable, id: string): Promise<void> {
     insert into row_count (table_name, pulp_type, rows)
     values ('repository', 'container.container-push', -1), ('repository', 'container.container', 1)`);
   await tx.query(sql`
-    select pg_notify(${REPOSITORY_CHANNEL}, ${id})
+    ${tellRepository(id)}
     union all
     select pg_notify(${DISTRIBUTION_CHANNEL}, d.id::text) from distribution d where d.repository_id = ${id}::uuid`);
 }
