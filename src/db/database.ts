@@ -116,8 +116,11 @@ async function inTransaction<T>(pool: pg.Pool, work: (tx: Queryable) => Promise<
   };
   client.on('error', onError);
   try {
-    await named(() => client.query('begin'));
+    // It goes with the first statement, and fails where that does: as the connection is lost.
+    const begun = named(() => client.query('begin'));
+    begun.catch(() => undefined);
     const result = await work(runner(client));
+    await begun;
     await named(() => client.query('commit'));
     return result;
   } catch (error) {
@@ -150,6 +153,8 @@ export function openDatabase(url: string, options: DatabaseOptions): Database {
     options: '-c timezone=UTC',
     keepAlive: true,
     connectionTimeoutMillis: 10_000,
+    // What is sent before the answers to what was sent earlier have come is not held back.
+    pipeline: true,
   });
   pool.on('error', (error) => options.log.warn({ err: error }, 'idle database connection lost'));
   const listener = new Listener(url, { log: options.log, awaited: options.awaited ?? true });
