@@ -20,7 +20,7 @@ export const anyOf = (selections: readonly ContentSelection[]): ContentSelection
  */
 export const touchedContent = (selection: ContentSelection): Sql => sql`
   stale as materialized (
-    select c.id from content c where c.id in (${selection}) and c.last_seen < now() - interval '5 minutes'
+    select c.id from content c where c.id = any(array(${selection})) and c.last_seen < now() - interval '5 minutes'
     order by c.id for no key update skip locked),
   touched as (
     update content c set last_seen = now() from stale where c.id = stale.id)`;
@@ -33,7 +33,7 @@ export const touchedContent = (selection: ContentSelection): Sql => sql`
  */
 export const seenContent = (selection: ContentSelection): Sql => sql`
   seen_rows as materialized (
-    select c.id from content c where c.id in (${selection}) order by c.id for no key update),
+    select c.id from content c where c.id = any(array(${selection})) order by c.id for no key update),
   seen as (
     update content c set last_seen = now() from seen_rows s where c.id = s.id returning c.id, c.artifact_id)`;
 

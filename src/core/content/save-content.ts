@@ -1,6 +1,6 @@
 import { v7 } from 'uuid';
 import type { Queryable } from '../../db/database.ts';
-import { empty, join, raw, type Sql, sql } from '../../db/sql.ts';
+import { EACH_BY_INDEX, empty, join, raw, type Sql, sql } from '../../db/sql.ts';
 import { linkArtifacts } from '../artifacts/save-artifacts.ts';
 import { seeContent } from './content-selection.ts';
 
@@ -122,7 +122,8 @@ export function freshContent<Column extends string>(
       select * from unnest(${ids}::uuid[], ${rows.map((row) => row.artifact_id)}::uuid[], ${arraysOf(table, columns, rows)})
         as u(id, artifact_id, ${names(columns)})),
     fresh as materialized (
-      select g.* from given g where not exists (select from ${raw(table.table)} t where ${sameKey(table, domainId)})),
+      select g.* from given g where not exists (
+        select from ${raw(table.table)} t where ${sameKey(table, domainId)} ${EACH_BY_INDEX})),
     master as (
       insert into content (id, domain_id, pulp_type, artifact_id)
       select f.id, ${domainId}::uuid, ${table.pulp_type}, f.artifact_id from fresh f),

@@ -5,9 +5,9 @@ import type { TaskContext } from '../../kit/define-task.ts';
 import type { Services } from '../../kit/services.ts';
 import { type ContentSelection, noContent, touchedContent } from '../content/content-selection.ts';
 import { assertFence } from '../tasks/fence.ts';
-import { type LockedRepository, lockRepository, tellRepository } from './repository-lock.ts';
+import { type LockedRepository, lockRepository, repositoryNotice } from './repository-lock.ts';
 import { retainVersions } from './retention.ts';
-import { type ContentCounts, countsOf, sumOf, totalOf } from './version-counts.ts';
+import { type ContentCounts, totalOf } from './version-counts.ts';
 
 /** How a version differs from the latest one. */
 export interface VersionChange {
@@ -32,8 +32,8 @@ export interface Publication {
   readonly unique?: readonly UniqueInVersion[];
   /** The version that this one was built from, where the client named one. */
   readonly base_version_id?: string;
-  /** A statement that is run with the version, once what it adds is written; `number` is the version's. */
-  readonly settle?: (number: number) => Sql;
+  /** A statement that is run with the version; `added`, a column `content_id`, is what it brings. */
+  readonly settle?: (added: Sql) => Sql;
 }
 
 /** A version that has just become the latest. */
@@ -94,9 +94,8 @@ export async function publishLocked(
   publication: Omit<Publication, 'repository_id'>,
 ): Promise<PublishedVersion | undefined> {
   if (publication.base_version_id !== undefined) await holdBase(tx, publication.base_version_id);
-  const changed = await associate(tx, repository, publication);
-  if (totalOf(changed.added) + totalOf(changed.removed) === 0) return undefined;
-  const version = await insertVersion(tx, repository, publication, changed);
+  const version = await insertVersion(tx, repository, publication);
+  if (!version) return undefined;
   if (repository.retain_repo_versions !== null) await retainVersions(tx, repository.id, repository.retain_repo_versions);
   if (version.added + version.removed >= UNFORESEEN) await tx.execute(sql`analyze repository_content`);
   return version;
@@ -108,54 +107,81 @@ async function holdBase(tx: Queryable, id: string): Promise<void> {
   if (!base) throw new MissingBaseVersionError('The version to start from was deleted before the new one was published.');
 }
 
-interface Changed {
-  readonly added: ContentCounts;
-  readonly removed: ContentCounts;
-  /** What the latest version, before this one, holds. */
-  readonly before: ContentCounts;
-}
-
 /**
- * Writes the difference to the latest version as rows of the next number; the counts are of what was written. Units whose place an added one
- * takes leave by the same statement.
+ * In one statement, since others wait for the repository's row meanwhile: the difference to the latest version as rows of the next
+ * number, and the version, whose counts are of what was written. Units whose place an added one takes leave by it, too. Answers undefined
+ * where there is no difference.
  */
-async function associate(
+async function insertVersion(
   tx: Queryable,
   repository: LockedRepository,
   publication: Omit<Publication, 'repository_id'>,
-): Promise<Changed> {
-  const { add = noContent, remove, mirror = false } = publication.change;
-  const number = repository.next_version;
-  const unselected = sql`not exists (select from declared d where d.id = rc.content_id)`;
-  const leaving = mirror ? unselected : remove ? sql`rc.content_id in (${remove}) and ${unselected}` : sql`false`;
-  const unique = publication.unique ?? [];
-  const removals = [removal(repository, leaving), ...unique.map((rule) => replacement(repository, rule))];
-  const rows = await tx.query<{ side: keyof Changed; pulp_type: string; count: number }>(sql`
-    with declared as materialized (select distinct s.id from (${add}) as s(id)),
-    added as (
-      insert into repository_content (repository_id, content_id, version_added)
-      select ${repository.id}::uuid, d.id, ${number}::int from declared d
-      where not exists (
-        select from repository_content rc
-        where rc.repository_id = ${repository.id}::uuid and rc.content_id = d.id and rc.version_removed is null)
-      returning content_id),
+): Promise<PublishedVersion | undefined> {
+  const { change, unique = [], base_version_id, settle } = publication;
+  const { id: repository_id, next_version: number, pulp_type } = repository;
+  const id = v7();
+  const [version] = await tx.query<{ added: ContentCounts; removed: ContentCounts }>(sql`
+    with ${difference(repository, change, unique)},
+    ${counts(repository)},
+    version as (
+      insert into repository_version (id, repository_id, number, base_version_id, added, removed, present)
+      select ${id}::uuid, ${repository_id}::uuid, ${number}::int, ${base_version_id ?? null}::uuid, ${countsAs(sql`added`)},
+        ${countsAs(sql`removed`)}, ${countsAs(sql`before + added - removed`)}
+      from counts having sum(added) + sum(removed) > 0
+      returning added, removed),
     latest as (
-      select v.present from repository_version v where v.repository_id = ${repository.id}::uuid order by v.number desc limit 1),
-    ${join(removals.map((statement, index) => sql`${raw(`removed_${index}`)} as (${statement})`))},
-    removed as (${join(
-      removals.map((_, index) => sql`select content_id from ${raw(`removed_${index}`)}`),
-      ' union all ',
-    )})
-    select 'added' as side, c.pulp_type, count(*) as count from added a join content c on c.id = a.content_id group by c.pulp_type
-    union all
-    select 'removed', c.pulp_type, count(*) from removed r join content c on c.id = r.content_id group by c.pulp_type
-    union all
-    select 'before', present.key, present.value::bigint from latest, jsonb_each_text(latest.present) as present`);
-  const of = (side: keyof Changed) => countsOf(rows.filter((row) => row.side === side));
-  const changed = { added: of('added'), removed: of('removed'), before: of('before') };
-  for (const rule of unique) if ((changed.added[rule.pulp_type] ?? 0) > 1) await checkUnique(tx, repository, rule);
-  return changed;
+      update repository set next_version = ${number}::int + 1, pulp_last_updated = now()
+      where id = ${repository_id}::uuid and exists (select from version)),
+    ${touchedContent(sql`select content_id from added`)}${settle ? sql`, settled as (${settle(sql`added`)})` : empty}
+    select added, removed, ${repositoryNotice(repository_id, number)} from version`);
+  if (!version) return undefined;
+  const { added, removed } = version;
+  for (const rule of unique) if ((added[rule.pulp_type] ?? 0) > 1) await checkUnique(tx, repository, rule);
+  return { id, pulp_type, number, added: totalOf(added), removed: totalOf(removed) };
 }
+
+/** Common table expressions: `added` and `removed`, of a column `content_id`, are the difference to the latest version, as it is written. */
+function difference(repository: LockedRepository, change: VersionChange, unique: readonly UniqueInVersion[]): Sql {
+  const { add = noContent, remove, mirror = false } = change;
+  const unselected = sql`not exists (select from declared d where d.id = rc.content_id)`;
+  const leaving = mirror ? unselected : remove && sql`rc.content_id in (${remove}) and ${unselected}`;
+  const removals = [...(leaving ? [removal(repository, leaving)] : []), ...unique.map((rule) => replacement(repository, rule))];
+  const name = (index: number) => raw(`removed_${index}`);
+  return join([
+    sql`declared as materialized (select distinct s.id from (${add}) as s(id))`,
+    sql`added as (
+      insert into repository_content (repository_id, content_id, version_added)
+      select ${repository.id}::uuid, d.id, ${repository.next_version}::int from declared d
+      on conflict (repository_id, content_id) where version_removed is null do nothing
+      returning content_id)`,
+    ...removals.map((statement, index) => sql`${name(index)} as (${statement})`),
+    sql`removed as (${join([NOTHING, ...removals.map((_, index) => sql`select content_id from ${name(index)}`)], ' union all ')})`,
+  ]);
+}
+
+const NOTHING = sql`select null::uuid as content_id where false`;
+
+/** Common table expressions: `counts` are the units of each pulp_type that the latest version holds, and of the difference to it. */
+const counts = (repository: LockedRepository): Sql => sql`
+  counts as (
+    select pulp_type, sum(before) as before, sum(added) as added, sum(removed) as removed
+    from (
+      select ${typeOf('added')}, 0 as before, 1 as added, 0 as removed from added
+      union all
+      select ${typeOf('removed')}, 0, 0, 1 from removed
+      union all
+      select held.pulp_type, held.count::bigint, 0, 0
+      from (
+        select present from repository_version where repository_id = ${repository.id}::uuid order by number desc limit 1) as latest,
+        jsonb_each_text(latest.present) as held(pulp_type, count)) as change
+    group by pulp_type)`;
+
+/** Column `pulp_type` of a row with a `content_id`; looked up one by one, as above. */
+const typeOf = (rows: 'added' | 'removed'): Sql =>
+  sql`(select c.pulp_type from content c where c.id = ${raw(rows)}.content_id) as pulp_type`;
+
+/** Of rows by pulp_type: the counts that are not zero, as a version has them. */
+const countsAs = (count: Sql): Sql => sql`coalesce(jsonb_object_agg(pulp_type, ${count}) filter (where ${count} <> 0), '{}')`;
 
 /** Throws DuplicateContentError where two added units are the same to the rule. */
 async function checkUnique(tx: Queryable, repository: LockedRepository, rule: UniqueInVersion): Promise<void> {
@@ -170,39 +196,19 @@ async function checkUnique(tx: Queryable, repository: LockedRepository, rule: Un
 }
 
 /** Takes units out of the latest version: those of its rows `rc` that the condition holds for. */
-const removal = (repository: LockedRepository, condition: Sql, from = empty): Sql => sql`
-  update repository_content rc set version_removed = ${repository.next_version}::int ${from}
+const removal = (repository: LockedRepository, condition: Sql): Sql => sql`
+  update repository_content rc set version_removed = ${repository.next_version}::int
   where rc.repository_id = ${repository.id}::uuid and rc.version_removed is null and ${condition}
   returning rc.content_id`;
 
-/** Takes out the units whose place one of `added` takes. One that leaves by another part of the statement, too, does so once. */
+/**
+ * Takes out the units whose place one of `added` takes. One that leaves by another part of the statement, too, does so once. An array, as it is
+ * looked up one by one: a join may be planned as a walk over all that the repository holds.
+ */
 const replacement = (repository: LockedRepository, { table, column }: UniqueInVersion): Sql =>
   removal(
     repository,
-    sql`rc.content_id = old.id`,
-    sql`from added a join ${raw(table)} t on t.id = a.content_id
-      join ${raw(table)} old on old.${raw(column)} = t.${raw(column)} and old.id <> t.id`,
+    sql`rc.content_id = any(array(
+      select old.id from added a join ${raw(table)} t on t.id = a.content_id
+      join ${raw(table)} old on old.${raw(column)} = t.${raw(column)} and old.id <> t.id))`,
   );
-
-async function insertVersion(
-  tx: Queryable,
-  repository: LockedRepository,
-  { base_version_id, settle }: Pick<Publication, 'base_version_id' | 'settle'>,
-  { added, removed, before }: Changed,
-): Promise<PublishedVersion> {
-  const id = v7();
-  const number = repository.next_version;
-  const present = sumOf(sumOf(before, added), removed, -1);
-  const brought = sql`
-    select content_id from repository_content where repository_id = ${repository.id}::uuid and version_added = ${number}::int`;
-  await tx.execute(sql`
-    with version as (
-      insert into repository_version (id, repository_id, number, base_version_id, added, removed, present)
-      values (${id}::uuid, ${repository.id}::uuid, ${number}, ${base_version_id ?? null}::uuid,
-        ${JSON.stringify(added)}::jsonb, ${JSON.stringify(removed)}::jsonb, ${JSON.stringify(present)}::jsonb)),
-    latest as (
-      update repository set next_version = ${number}::int + 1, pulp_last_updated = now() where id = ${repository.id}::uuid),
-    ${touchedContent(brought)}${settle ? sql`, settled as (${settle(number)})` : empty}
-    ${tellRepository(repository.id, number)}`);
-  return { id, pulp_type: repository.pulp_type, number, added: totalOf(added), removed: totalOf(removed) };
-}

@@ -31,6 +31,9 @@ export async function lockRepository(tx: Queryable, id: string): Promise<LockedR
   return repository;
 }
 
-/** Tells listening processes, once the transaction is committed, that the repository is not what it was, or what its latest version is now. */
-export const tellRepository = (id: string, latest?: number): Sql =>
-  sql`select pg_notify(${REPOSITORY_CHANNEL}, ${latest === undefined ? id : `${id} ${latest}`})`;
+/** Expression of a statement: tells processes, once its transaction is committed, that the repository is not what it was, or what its latest version is. */
+export const repositoryNotice = (id: string, latest?: number): Sql =>
+  sql`pg_notify(${REPOSITORY_CHANNEL}, ${latest === undefined ? id : `${id} ${latest}`})`;
+
+/** A statement that tells no more than that. */
+export const tellRepository = (id: string): Sql => sql`select ${repositoryNotice(id)}`;

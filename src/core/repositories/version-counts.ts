@@ -14,9 +14,6 @@ export function sumOf(left: ContentCounts, right: ContentCounts, factor = 1): Co
   return Object.fromEntries(Object.entries(sum).filter(([, count]) => count !== 0));
 }
 
-export const countsOf = (rows: readonly { pulp_type: string; count: number }[]): ContentCounts =>
-  Object.fromEntries(rows.map((row) => [row.pulp_type, row.count]));
-
 /** Counts anew what the versions of these numbers added and removed, after an earlier version was squashed into them. */
 export async function recountChanges(tx: Queryable, repositoryId: string, numbers: readonly number[]): Promise<void> {
   await tx.execute(sql`

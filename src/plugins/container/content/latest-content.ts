@@ -1,15 +1,15 @@
 import { type ContentSelection, contentIds } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
-import { raw, type Sql, sql } from '../../../db/sql.ts';
+import { EACH_BY_INDEX, raw, type Sql, sql } from '../../../db/sql.ts';
 
 /** Condition: the latest version of the repository holds the unit. */
 export const inLatest = (repositoryId: string, unit: Sql): Sql => sql`exists (
   select from repository_content rc
-  where rc.repository_id = ${repositoryId}::uuid and rc.content_id = ${unit} and rc.version_removed is null)`;
+  where rc.repository_id = ${repositoryId}::uuid and rc.content_id = ${unit} and rc.version_removed is null ${EACH_BY_INDEX})`;
 
 /** Condition: the latest version of the repository holds the unit, or it was pushed and waits to be in the next one. */
 export const heldNow = (repositoryId: string, unit: Sql): Sql => sql`(${inLatest(repositoryId, unit)} or exists (
-  select from container_pending_content p where p.content_id = ${unit} and p.repository_id = ${repositoryId}::uuid))`;
+  select from container_pending_content p where p.content_id = ${unit} and p.repository_id = ${repositoryId}::uuid ${EACH_BY_INDEX}))`;
 
 /** Condition over a row `alias` of manifests or blobs: it has one of these digests, in the repository's domain, by which they are found. */
 export const ofDigests = (repositoryId: string, alias: 'm' | 'n', digests: readonly string[]): Sql => sql`

@@ -77,7 +77,7 @@ async function takeManifest(services: ManifestServices, turns: Turns, push: Mani
     const below = [saver.manifestId(digest), ...named.blobs.map(({ id }) => id)];
     const whole = manifest.kind === 'index' ? closureOf(contentIds(roots)) : contentIds([...roots, ...below]);
     const add = anyOf([whole, waitingSignatures(repository.id, whole)]);
-    const settle = (number: number) => settlePending(repository.id, number);
+    const settle = (added: Sql) => settlePending(repository.id, added);
     await publishLocked(tx, repository, { change: { add }, unique: [UNIQUE_TAGS], settle });
   };
   await turns(push.repository_id, () => services.db.transaction(write));
@@ -85,10 +85,9 @@ async function takeManifest(services: ManifestServices, turns: Turns, push: Mani
 }
 
 /** What the version has brought waits no more. */
-const settlePending = (repositoryId: string, number: number): Sql => sql`
-  delete from container_pending_content p using repository_content rc
-  where rc.repository_id = ${repositoryId}::uuid and rc.version_added = ${number}::int
-    and p.repository_id = ${repositoryId}::uuid and p.content_id = rc.content_id`;
+const settlePending = (repositoryId: string, added: Sql): Sql => sql`
+  delete from container_pending_content p using ${added} a
+  where p.repository_id = ${repositoryId}::uuid and p.content_id = a.content_id`;
 
 function parsed({ body, contentType, digest }: ManifestPush): Manifest {
   let manifest: Manifest;

@@ -10,7 +10,7 @@ import { prnType } from '../../../kit/names.ts';
 import { resolveReference } from '../../../kit/references.ts';
 import { choices, list, reference, text } from '../../../kit/wire.ts';
 import type { Copied } from '../content/copies.ts';
-import { inLatest, manifestInLatest } from '../content/latest-content.ts';
+import { allOf, inLatest, manifestInLatest } from '../content/latest-content.ts';
 import { recursiveAdd } from '../tasks/recursive-add.ts';
 import { recursiveRemove } from '../tasks/recursive-remove.ts';
 import { tagImage } from '../tasks/tag-image.ts';
@@ -231,7 +231,7 @@ const removeSignatures: Action = {
     const { row, request, body } = input;
     const key = body.signed_with_key_id as string;
     const made = await request.services.db.query<{ id: string }>(
-      sql`select s.id from container_signature s where s.key_id = ${key} and ${inLatest(row.id, sql`s.id`)}`,
+      sql`select s.id from container_signature s where s.key_id = ${key} and s.id in (${allOf(row.id)})`,
     );
     if (made.length === 0) {
       const version = `'<Repository: ${row.name}; Version: ${row.latest_version}>'`;
