@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Folder, ServedContent, ServedFile } from '../kit/content-handler.ts';
 import type { ServedVersion } from '../kit/served-file.ts';
+import { atMost } from '../lib/cache-limit.ts';
 import { singleFlight } from '../lib/single-flight.ts';
 
 const MAX_FILES = 50_000;
@@ -26,7 +27,7 @@ const keyOf = (version: ServedVersion, path: string): string => `${version.repos
 export class KnownContent {
   readonly #content: ServedContent;
   readonly #keeps: boolean;
-  readonly #files = new LRUCache<string, ServedFile>({ max: MAX_FILES });
+  readonly #files = new LRUCache<string, ServedFile>(atMost(MAX_FILES));
   readonly #absent = new LRUCache<string, true>(ABSENT);
   readonly #absentFolders = new LRUCache<string, true>(ABSENT);
   readonly #folders = new LRUCache<string, Folder>({

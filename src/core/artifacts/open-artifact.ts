@@ -6,6 +6,7 @@ import type { UpstreamStream } from '../../download/upstream.ts';
 import { UpstreamError } from '../../download/upstream-error.ts';
 import type { ContentFile } from '../../kit/served-file.ts';
 import type { Services } from '../../kit/services.ts';
+import { atMost } from '../../lib/cache-limit.ts';
 import { type ChecksumName, checksumsOf } from '../../lib/checksums.ts';
 import { inGroups } from '../../lib/in-groups.ts';
 import { singleFlight } from '../../lib/single-flight.ts';
@@ -85,7 +86,7 @@ export class OnDemandArtifacts {
   readonly #flights = new Map<string, Flight | HeldBody>();
   readonly #record: (arrival: Arrival) => Promise<void>;
   readonly #work = new Set<Promise<void>>();
-  readonly #cooling = new LRUCache<string, Failure>({ max: MAX_COOLING });
+  readonly #cooling = new LRUCache<string, Failure>(atMost(MAX_COOLING));
   readonly #closing = new AbortController();
 
   constructor(services: Pick<Services, 'db' | 'storage' | 'config' | 'log' | 'clock' | 'domain'>) {

@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { empty, type Sql, sql } from '../../db/sql.ts';
 import type { ServedVersion } from '../../kit/served-file.ts';
 import type { Services } from '../../kit/services.ts';
+import { atMost } from '../../lib/cache-limit.ts';
 import { REPOSITORY_CHANNEL } from '../repositories/repository-lock.ts';
 
 /** A distribution and the version that it serves now. */
@@ -39,7 +40,7 @@ export class ServedDistributions<Own extends object = object> {
   readonly #services: Pick<Services, 'db' | 'config' | 'domain'>;
   readonly #own: OwnColumns;
   readonly #keeps: boolean;
-  readonly #kept = new LRUCache<string, ServedDistribution & Own>({ max: MAX_KEPT });
+  readonly #kept = new LRUCache<string, ServedDistribution & Own>(atMost(MAX_KEPT));
   readonly #stops: (() => Promise<void>)[] = [];
   /** Counts the notifications: what was read before one came must not be kept after it. */
   #changes = 0;

@@ -4,6 +4,7 @@ import { sql } from '../../db/sql.ts';
 import type { Caller, Login } from '../../kit/api.ts';
 import { ApiError } from '../../kit/errors.ts';
 import type { Services } from '../../kit/services.ts';
+import { atMost } from '../../lib/cache-limit.ts';
 import { verifyPassword } from '../../lib/password-hash.ts';
 import { type Reader, readTogether } from '../../lib/read-together.ts';
 import { type AuditEntry, writeAudit } from '../audit/audit-log.ts';
@@ -96,7 +97,7 @@ function rowReader(db: Services['db']): Reader<string, UserRow> {
 /** Makes what answers the user whose password it is, or undefined. */
 function passwordProver(readRow: Reader<string, UserRow>, limited: Limited) {
   const key = randomBytes(32);
-  const verified = new LRUCache<string, true>({ max: MAX_VERIFIED, ttl: VERIFIED_MS });
+  const verified = new LRUCache<string, true>({ ...atMost(MAX_VERIFIED), ttl: VERIFIED_MS });
   const attempts = new Map<string, Promise<boolean>>();
 
   // The first one asks for the hash, those who come with the same credentials meanwhile wait for its answer.

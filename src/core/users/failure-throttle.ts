@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { ApiError } from '../../kit/errors.ts';
+import { atMost } from '../../lib/cache-limit.ts';
 
 const BURST = 10;
 const REFILL_MS = 6_000;
@@ -36,7 +37,7 @@ export class ThrottledError extends ApiError {
  */
 export class FailureThrottle {
   readonly #clock: () => Date;
-  readonly #buckets = new LRUCache<string, Bucket>({ max: MAX_BUCKETS });
+  readonly #buckets = new LRUCache<string, Bucket>(atMost(MAX_BUCKETS));
 
   constructor(clock: () => Date) {
     this.#clock = clock;

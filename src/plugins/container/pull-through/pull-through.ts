@@ -4,6 +4,7 @@ import type { Claim } from '../../../db/claims.ts';
 import { sql } from '../../../db/sql.ts';
 import type { ServedVersion } from '../../../kit/served-file.ts';
 import type { Services } from '../../../kit/services.ts';
+import { atMost } from '../../../lib/cache-limit.ts';
 import { withDeadline } from '../../../lib/deadline.ts';
 import { singleFlight } from '../../../lib/single-flight.ts';
 import type { Manifest } from '../oci/manifest.ts';
@@ -66,7 +67,7 @@ export class PullThrough {
   readonly #fly = singleFlight<string, ServedVersion | undefined>();
   readonly #running = new Set<Promise<unknown>>();
   /** By name and tag: until when it need not be asked for. */
-  readonly #fresh = new LRUCache<string, number>({ max: MAX_FRESH });
+  readonly #fresh = new LRUCache<string, number>(atMost(MAX_FRESH));
   readonly #closing = new AbortController();
   #stop: (() => Promise<void>) | undefined;
 

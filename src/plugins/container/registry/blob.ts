@@ -3,6 +3,7 @@ import { type Http, StoredFiles } from '../../../core/plugin-api.ts';
 import { sql } from '../../../db/sql.ts';
 import type { ContentFile, FileHeaders, ServedVersion, StoredBytes } from '../../../kit/served-file.ts';
 import type { Services } from '../../../kit/services.ts';
+import { atMost } from '../../../lib/cache-limit.ts';
 import { algorithmOf, type Digest, hexOf } from '../../../lib/digest.ts';
 import { STANDING_HEADERS } from './headers.ts';
 import { heldIn } from './held-content.ts';
@@ -47,7 +48,7 @@ export class Blobs {
     this.#services = services;
     this.#upstreams = upstreams;
     this.files = new StoredFiles(services, { rangeRefusal, memory: BODY_CACHE_BYTES });
-    if (services.config.PULP_CACHE_ENABLED) this.#known = new LRUCache({ max: MAX_KNOWN });
+    if (services.config.PULP_CACHE_ENABLED) this.#known = new LRUCache(atMost(MAX_KNOWN));
   }
 
   /** A stored blob that was found in this version before. A version never changes; only the file may be taken back. */

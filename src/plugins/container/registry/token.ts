@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { v4 } from 'uuid';
 import { z } from 'zod';
 import type { Services } from '../../../kit/services.ts';
+import { atMost } from '../../../lib/cache-limit.ts';
 import type { TokenKeys } from './token-keys.ts';
 
 /** One entry of a token's `access` claim: what may be done with one resource. */
@@ -50,7 +51,7 @@ export class Tokens {
   readonly realm: string;
   readonly #keys: TokenKeys;
   readonly #clock: () => Date;
-  readonly #verified = new LRUCache<string, VerifiedToken>({ max: MAX_VERIFIED });
+  readonly #verified = new LRUCache<string, VerifiedToken>(atMost(MAX_VERIFIED));
 
   constructor(services: Pick<Services, 'config' | 'clock'>, keys: TokenKeys) {
     this.service = new URL(services.config.PULP_CONTENT_ORIGIN).host;
