@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import type { Logger } from 'pino';
@@ -7,6 +6,7 @@ import { namedDatabaseError } from './database-away.ts';
 import { PrismaClient } from './generated/client.ts';
 import { Listener } from './listener.ts';
 import type { Sql } from './sql.ts';
+import { statementName } from './statement-name.ts';
 
 export interface QueryOptions {
   /** Plan it for just these values: where the best way depends on whose they are. Default: the database may keep a plan for all values. */
@@ -74,18 +74,6 @@ const types: pg.CustomTypesConfig = {
     (format !== 'binary' && parsers.get(oid)) || pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
 };
 
-// A statement is prepared once a connection, under the hash of its text; lists make many texts, so the long ones that
-// occur once are not worth a name.
-const names = new Map<string, string>();
-const MAX_PREPARED = 500;
-function nameOf(text: string): string | undefined {
-  const known = names.get(text);
-  if (known || names.size >= MAX_PREPARED) return known;
-  const name = createHash('sha1').update(text).digest('base64url');
-  names.set(text, name);
-  return name;
-}
-
 /** What `step` answers; where PostgreSQL is away, its error says so. */
 async function named<T>(step: () => Promise<T>): Promise<T> {
   try {
@@ -98,7 +86,7 @@ async function named<T>(step: () => Promise<T>): Promise<T> {
 const runner = (target: pg.Pool | pg.PoolClient): Queryable => {
   const run = (statement: Sql, { planAnew = false }: QueryOptions = {}) => {
     const text = statement.text;
-    const name = planAnew ? undefined : nameOf(text);
+    const name = planAnew ? undefined : statementName(text);
     return named(() => target.query({ text, values: statement.values, types, ...(name ? { name } : {}) }));
   };
   return {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import type { Logger } from 'pino';
+import { statementName } from './statement-name.ts';
 
 /** For how long after a sign of life of the connection what is kept in memory may be answered. Others wait as long for a process that is silent. */
 const LEASE_MS = 2_000;
@@ -219,7 +220,7 @@ export class Listener {
   async #run(client: pg.Client, text: string, values: Values): Promise<pg.QueryResult | undefined> {
     const began = performance.now();
     try {
-      const result = await client.query(text, [...values]);
+      const result = await client.query({ name: statementName(text), text, values: [...values] });
       this.#alive(client, began);
       return result;
     } catch (error) {

@@ -119,7 +119,8 @@ export function freshContent<Column extends string>(
   const domainValue = table.domain ? sql`${domainId}::uuid, ` : empty;
   return sql`
     given as materialized (
-      select * from unnest(${ids}::uuid[], ${rows.map((row) => row.artifact_id)}::uuid[], ${arraysOf(table, columns, rows)})
+      select * from unnest(
+        (select ${ids}::uuid[]), (select ${rows.map((row) => row.artifact_id)}::uuid[]), ${arraysOf(table, columns, rows)})
         as u(id, artifact_id, ${names(columns)})),
     fresh as materialized (
       select g.* from given g where not exists (
@@ -136,12 +137,15 @@ export function freshContent<Column extends string>(
 const names = (columns: readonly string[], alias?: string): Sql =>
   raw(columns.map((column) => (alias ? `${alias}."${column}"` : `"${column}"`)).join(', '));
 
-/** One array parameter a column. */
+/**
+ * One array parameter a column. In a subquery, as the statement is then planned once, not each time for so many rows: they are looked up one by
+ * one, however many.
+ */
 const arraysOf = <Column extends string>(
   table: ContentTable<Column>,
   columns: readonly Column[],
   rows: readonly Readonly<Record<Column, unknown>>[],
-): Sql => join(columns.map((column) => sql`${rows.map((row) => row[column])}::${raw(table.columns[column])}[]`));
+): Sql => join(columns.map((column) => sql`(select ${rows.map((row) => row[column])}::${raw(table.columns[column])}[])`));
 
 /** The condition that row `g` and the table's row `t` are the same unit. */
 const sameKey = <Column extends string>(table: ContentTable<Column>, domainId: string): Sql => {

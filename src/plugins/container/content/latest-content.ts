@@ -11,10 +11,13 @@ export const inLatest = (repositoryId: string, unit: Sql): Sql => sql`exists (
 export const heldNow = (repositoryId: string, unit: Sql): Sql => sql`(${inLatest(repositoryId, unit)} or exists (
   select from container_pending_content p where p.content_id = ${unit} and p.repository_id = ${repositoryId}::uuid ${EACH_BY_INDEX}))`;
 
-/** Condition over a row `alias` of manifests or blobs: it has one of these digests, in the repository's domain, by which they are found. */
+/**
+ * Condition over a row `alias` of manifests or blobs: it has one of these digests, in the repository's domain, by which they are found. In a
+ * subquery, as the statement is then planned once, not each time for so many digests.
+ */
 export const ofDigests = (repositoryId: string, alias: 'm' | 'n', digests: readonly string[]): Sql => sql`
   ${raw(alias)}.domain_id = (select r.domain_id from repository r where r.id = ${repositoryId}::uuid)
-  and ${raw(alias)}.digest = any(${digests}::text[])`;
+  and ${raw(alias)}.digest = any((select ${digests}::text[])::text[])`;
 
 /** Everything that the latest version of the repository holds. */
 export const allOf = (repositoryId: string): ContentSelection => sql`
