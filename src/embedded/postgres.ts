@@ -58,6 +58,7 @@ const settings = (port: number, durable: boolean): string[] =>
     wal_compression: 'on',
     random_page_cost: 1.1,
     jit: 'off',
+    track_activity_query_size: 4096, // what a statement does is said late in it
     max_parallel_workers_per_gather: 0, // its shared memory (/dev/shm) is 64 MB in a container
     log_min_messages: 'log', // failed statements are reported by the one who made them
     log_checkpoints: 'off',
