@@ -20,4 +20,4 @@ export const siblingModule = (moduleUrl: string, name: string): string =>
   new URL(`./${name}.${moduleUrl.endsWith('.ts') ? 'ts' : 'mjs'}`, moduleUrl).href;
 
 /** Heap of a thread that moves bytes: what it makes is short-lived, and by default each thread's young generation alone takes 48 MB. */
-export const THREAD_MEMORY: ResourceLimits = { maxYoungGenerationSizeMb: 6, maxOldGenerationSizeMb: 128 };
+export const THREAD_MEMORY: ResourceLimits = { maxYoungGenerationSizeMb: 3, maxOldGenerationSizeMb: 128 };

@@ -14,6 +14,7 @@ import { restoreJournals } from './restore-journals.ts';
 import {
   type AsideReason,
   type ByteRange,
+  type Capacity,
   MissingFileError,
   type PendingFile,
   type Storage,
@@ -23,6 +24,8 @@ import { startWriter, type Writer } from './writer.ts';
 
 /** One read per MiB: half the time of Node's usual 64 KiB for large blobs. */
 const READ_BYTES = 1024 * 1024;
+
+const CAPACITY_MS = 20;
 
 const openFile = promisify(open);
 const closeFile = promisify(close);
@@ -56,6 +59,7 @@ class FilesystemStorage implements Storage {
   readonly #temporary: ProcessFolder;
   readonly #journals: ProcessFolder;
   readonly #asideFolders = new Set<string>();
+  #capacity: { readonly at: number; readonly answer: Promise<Capacity> } | undefined;
   #created = 0;
 
   constructor(root: string, writer: Writer, temporary: ProcessFolder, journals: ProcessFolder) {
@@ -198,9 +202,11 @@ class FilesystemStorage implements Storage {
     this.#asideFolders.add(folder);
   }
 
-  async capacity(): Promise<{ total: number; used: number; free: number }> {
-    const { bsize, blocks, bfree, bavail } = await statfs(this.#root);
-    return { total: blocks * bsize, used: (blocks - bfree) * bsize, free: bavail * bsize };
+  /** Asked by each upload: as it was within the last moment, for many at once. */
+  capacity(): Promise<Capacity> {
+    const now = performance.now();
+    if (!this.#capacity || now - this.#capacity.at > CAPACITY_MS) this.#capacity = { at: now, answer: capacityOf(this.#root) };
+    return this.#capacity.answer;
   }
 
   async close(): Promise<void> {
@@ -209,6 +215,11 @@ class FilesystemStorage implements Storage {
     await this.#temporary.close();
     await this.#journals.leave();
   }
+}
+
+async function capacityOf(folder: string): Promise<Capacity> {
+  const { bsize, blocks, bfree, bavail } = await statfs(folder);
+  return { total: blocks * bsize, used: (blocks - bfree) * bsize, free: bavail * bsize };
 }
 
 /** What `step` answers, or `fallback` where the file is not there. */

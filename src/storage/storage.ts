@@ -66,8 +66,15 @@ export interface Storage {
   /** Removes what was set aside; absent is fine. */
   dropAside(key: string, reason: AsideReason): Promise<void>;
   /** Bytes in all, used and free, for /status/; undefined where the store cannot tell. */
-  capacity(): Promise<{ total: number; used: number; free: number } | undefined>;
+  capacity(): Promise<Capacity | undefined>;
   close(): Promise<void>;
+}
+
+/** Bytes of a store. */
+export interface Capacity {
+  readonly total: number;
+  readonly used: number;
+  readonly free: number;
 }
 
 /** A file being written. Exactly one of commit and abort ends it. */
