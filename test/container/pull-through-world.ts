@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { type ImageContent, imageOf } from '../../src/demo/image.ts';
 import { layerOf } from '../../src/demo/layer.ts';
 import { type Answer, orStop, startApp, type TestApp } from '../support/app.ts';
-import { startUpstream, type Upstream } from '../support/upstream-registry.ts';
+import { startUpstream, type Upstream, type UpstreamOptions } from '../support/upstream-registry.ts';
 
 export const API = '/pulp/api/v3/';
 export const REMOTES = `${API}remotes/container/pull-through/`;
@@ -56,9 +56,12 @@ export interface PullThroughWorld {
 
 export const sha256 = (bytes: Buffer): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 
-/** Starts both; `env` are further settings. */
-export async function startPullThroughWorld(env: Readonly<Record<string, string>> = {}): Promise<PullThroughWorld> {
-  const upstream = await startUpstream();
+/** Starts both; `env` are further settings, `options` what is special about the upstream. */
+export async function startPullThroughWorld(
+  env: Readonly<Record<string, string>> = {},
+  options: UpstreamOptions = {},
+): Promise<PullThroughWorld> {
+  const upstream = await startUpstream(options);
   const app = await orStop(upstream, () => startApp({ env }));
   let count = 0;
   const name = (): string => {

@@ -6,8 +6,10 @@ import type { ServedVersion } from '../../../kit/served-file.ts';
 import type { Services } from '../../../kit/services.ts';
 import { atMost } from '../../../lib/cache-limit.ts';
 import { withDeadline } from '../../../lib/deadline.ts';
+import type { Digest } from '../../../lib/digest.ts';
 import { singleFlight } from '../../../lib/single-flight.ts';
 import type { Manifest } from '../oci/manifest.ts';
+import { isManifestMediaType } from '../oci/media-types.ts';
 import { isTag } from '../oci/reference.ts';
 import { manifestUnknown, nameUnknown, RegistryError } from '../registry/registry-error.ts';
 import { loadContainerRemote, openRepository } from '../sync/load-container-remote.ts';
@@ -59,12 +61,15 @@ const MAX_FRESH = 100_000;
 const FRESH_CHANNEL = 'deckle_pull_through';
 
 const keyOf = (name: string, reference: string): string => `${name} ${reference}`;
+/** In the place of a tag, where it is about the question what refers to a digest. */
+const referrersOf = (digest: Digest): string => `referrers ${digest}`;
 
 /** Brings manifests from upstream registries: each once, however many clients ask for it at a time, and whichever processes they ask. */
 export class PullThrough {
   readonly #services: PullServices;
   readonly #served: Served;
   readonly #fly = singleFlight<string, ServedVersion | undefined>();
+  readonly #asking = singleFlight<string, void>();
   readonly #running = new Set<Promise<unknown>>();
   /** By name and tag: until when it need not be asked for. */
   readonly #fresh = new LRUCache<string, number>(atMost(MAX_FRESH));
@@ -115,6 +120,32 @@ export class PullThrough {
     }
   }
 
+  /** Whether the upstream was asked what refers to the digest so lately that it need not be asked again. */
+  areReferrersFresh(name: string, digest: Digest): boolean {
+    return this.isFresh(name, referrersOf(digest));
+  }
+
+  /**
+   * Asks the upstream what refers to the digest, which is the `reference`; `bring` is told what its Referrers API lists, or undefined where it has
+   * none. Once for all clients of this process that want to know, and not again for a while, whatever comes of it. Throws what went wrong.
+   */
+  bringReferrers(
+    wanted: PullWanted,
+    digest: Digest,
+    bring: (listed: readonly Digest[] | undefined) => Promise<void>,
+  ): Promise<void> {
+    const { name } = wanted;
+    const work = async (): Promise<void> => {
+      if (this.areReferrersFresh(name, digest)) return;
+      try {
+        await bring(await this.#askReferrers(wanted, digest));
+      } finally {
+        await this.#tellAsked(name, referrersOf(digest));
+      }
+    };
+    return this.#asking(keyOf(name, digest), () => this.#untilClosed(work()));
+  }
+
   /** Breaks off what is on its way and waits for its end. */
   async close(): Promise<void> {
     this.#closing.abort(new Error('the server is stopping'));
@@ -128,13 +159,15 @@ export class PullThrough {
   }
 
   #flight(wanted: PullWanted, cached: string | undefined): Promise<ServedVersion | undefined> {
-    return this.#fly(keyOf(wanted.name, wanted.reference), () => {
-      const work = this.#bring(wanted, cached);
-      const end = () => this.#running.delete(work);
-      this.#running.add(work);
-      work.then(end, end);
-      return work;
-    });
+    return this.#fly(keyOf(wanted.name, wanted.reference), () => this.#untilClosed(this.#bring(wanted, cached)));
+  }
+
+  /** The work, for which `close` waits. */
+  #untilClosed<T>(work: Promise<T>): Promise<T> {
+    const end = () => this.#running.delete(work);
+    this.#running.add(work);
+    work.then(end, end);
+    return work;
   }
 
   /** Undefined where the tag is what is cached, which has the digest `cached`. */
@@ -148,6 +181,19 @@ export class PullThrough {
       const outcome = outcomeIn(await claim.over);
       if (outcome === 'brought') return this.#served.find(name, reference);
       if (outcome) throw outcome;
+    }
+  }
+
+  async #askReferrers(wanted: PullWanted, digest: Digest): Promise<readonly Digest[] | undefined> {
+    const { remote, upstream_name } = await this.#source(wanted);
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(FETCH_MS)]);
+    const place = { upstream_name, sigstore: null };
+    const registry = openRepository(remote, place, this.#services, { longestWaitMs: LONGEST_WAIT_MS });
+    try {
+      const entries = await registry.referrers(digest, signal);
+      return entries?.flatMap((entry) => (isManifestMediaType(entry.mediaType) ? [entry.digest] : []));
+    } finally {
+      await registry.close();
     }
   }
 
@@ -175,10 +221,14 @@ export class PullThrough {
 
   /** Tells the other processes what is so now; they know it before the claim ends. */
   async #asked({ name, reference }: PullWanted, version: ServedVersion | undefined): Promise<void> {
-    const key = keyOf(name, reference);
-    this.#refresh(key);
-    if (isTag(reference)) await this.#services.db.query(sql`select pg_notify(${FRESH_CHANNEL}, ${key})`);
+    if (isTag(reference)) await this.#tellAsked(name, reference);
     if (version) await this.#served.published(name);
+  }
+
+  async #tellAsked(name: string, asked: string): Promise<void> {
+    const key = keyOf(name, asked);
+    this.#refresh(key);
+    await this.#services.db.query(sql`select pg_notify(${FRESH_CHANNEL}, ${key})`);
   }
 
   async #fetch(wanted: PullWanted, cached: string | undefined): Promise<ServedVersion | undefined> {

@@ -14,6 +14,7 @@ import { sendJson } from './json-answer.ts';
 import { sendManifest } from './manifest.ts';
 import { cutPage, parsePage } from './page.ts';
 import { pulledManifest } from './pulled-manifest.ts';
+import { bringReferrers } from './pulled-referrers.ts';
 import { answerBlobRemoval, answerManifest } from './push-routes.ts';
 import { listReferrers, parseReferrersQuery } from './referrers.ts';
 import { errorBody, manifestUnknown, nameUnknown, RegistryError, unsupported } from './registry-error.ts';
@@ -151,7 +152,8 @@ async function answerRepository(
     }
     case 'referrers': {
       const query = parseReferrersQuery(path.digest, url.searchParams);
-      const { index, link } = await listReferrers(db, version, url.pathname, query);
+      const now = (await bringReferrers(registry, found, path)) ? await findReadable(registry, request, path.name) : found;
+      const { index, link } = await listReferrers(db, (now ?? found).version, url.pathname, query);
       if (link !== undefined) reply.header('link', link);
       if (query.artifactType !== undefined) reply.header('oci-filters-applied', 'artifactType');
       return sendJson(reply, index, index.mediaType);
