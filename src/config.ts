@@ -140,7 +140,8 @@ export const settings = {
     description: 'Megabytes of the storage that uploads leave free; one that would not is refused with 507.',
   }),
   DECKLE_PULL_THROUGH_FRESH_SECONDS: count(60, 0, 31_536_000).meta({
-    description: 'Seconds for which a tag that was pulled through is served without asking the upstream whether it has moved.',
+    description:
+      'Seconds for which a tag that was pulled through is served without asking the upstream whether it has moved, and a list of referrers without asking for more.',
   }),
   DECKLE_TASK_RETENTION_DAYS: count(0, 0, 36_500).meta({
     description: 'Days after which finished tasks are removed by themselves; 0 keeps them.',

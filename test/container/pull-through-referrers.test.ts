@@ -55,59 +55,49 @@ describe('referrers of what is pulled through', () => {
         world.upstream.put(repository, index, companionTag(subject.digest, ''));
       };
 
-      it('are those that the upstream has, and can be pulled', async () => {
+      /** An image with so many referrers, which was pulled through. */
+      const cached = async (count: number) => {
         const { path } = await world.cache();
         const { repository, image } = world.image();
-        const attached = ['one', 'two', 'three'].map((text) => referrerOf(image, `${repository} ${text}`));
-        attach(repository, image, ...attached);
+        const attached = Array.from({ length: count }, (_, number) => referrerOf(image, `${repository} ${number}`));
+        if (count > 0) attach(repository, image, ...attached);
         const name = `${path}/${repository}`;
         await world.pullImage(name, 'latest', image);
+        return { repository, image, attached, name };
+      };
+
+      it('are those that the upstream has, and can be pulled', async () => {
+        const { image, attached, name } = await cached(3);
         assert.deepEqual(await referrers(world, name, image.digest), listed(...attached));
         for (const one of attached) await world.pullImage(name, one.digest, one);
         await world.pullImage(name, 'latest', image);
       });
 
       it('are asked for once in a while, and listed while the upstream is down', async () => {
-        const { path } = await world.cache();
-        const { repository, image } = world.image();
-        const attached = referrerOf(image, repository);
-        attach(repository, image, attached);
-        const name = `${path}/${repository}`;
-        await world.pullImage(name, 'latest', image);
+        const { repository, image, attached, name } = await cached(1);
         const lists = await Promise.all(Array.from({ length: 10 }, () => referrers(world, name, image.digest)));
-        for (const list of lists) assert.deepEqual(list, listed(attached));
+        for (const list of lists) assert.deepEqual(list, listed(...attached));
         const first = questions(world, repository);
         assert.equal(first.filter((request) => request.includes('referrers')).length, 1, first.join(', '));
         world.upstream.fault({ repository, fault: FAULTS.status(500) });
-        assert.deepEqual(await referrers(world, name, image.digest), listed(attached));
+        assert.deepEqual(await referrers(world, name, image.digest), listed(...attached));
         assert.deepEqual(questions(world, repository), first);
       });
 
       it('are none where the upstream has none, or does not answer', async () => {
-        const { path } = await world.cache();
-        const { repository, image } = world.image();
-        const name = `${path}/${repository}`;
-        await world.pullImage(name, 'latest', image);
+        const bare = await cached(0);
+        assert.deepEqual(await referrers(world, bare.name, bare.image.digest), []);
+        const { repository, image, name } = await cached(1);
+        world.upstream.fault({ repository, fault: FAULTS.status(500) });
         assert.deepEqual(await referrers(world, name, image.digest), []);
-        const silent = world.image();
-        const other = `${path}/${silent.repository}`;
-        await world.pullImage(other, 'latest', silent.image);
-        attach(silent.repository, silent.image, referrerOf(silent.image, silent.repository));
-        world.upstream.fault({ repository: silent.repository, fault: FAULTS.status(500) });
-        assert.deepEqual(await referrers(world, other, silent.image.digest), []);
       });
 
       it('are not brought for nobody, who is told of those that are cached', async () => {
-        const { path } = await world.cache();
-        const { repository, image } = world.image();
-        const attached = referrerOf(image, repository);
-        attach(repository, image, attached);
-        const name = `${path}/${repository}`;
-        await world.pullImage(name, 'latest', image);
+        const { repository, image, attached, name } = await cached(1);
         assert.deepEqual(await referrers(world, name, image.digest, null), []);
         assert.deepEqual(questions(world, repository), []);
-        assert.deepEqual(await referrers(world, name, image.digest), listed(attached));
-        assert.deepEqual(await referrers(world, name, image.digest, null), listed(attached));
+        assert.deepEqual(await referrers(world, name, image.digest), listed(...attached));
+        assert.deepEqual(await referrers(world, name, image.digest, null), listed(...attached));
       });
     });
   }

@@ -54,6 +54,8 @@ type PullServices = Pick<Services, 'db' | 'storage' | 'config' | 'secrets' | 'lo
 const FETCH_MS = 60_000;
 /** How long a client waits to hear whether a tag has moved that is cached. */
 const RENEWAL_MS = 5_000;
+/** How long a client waits for referrers that are not cached: it may want to verify what it has pulled. */
+const REFERRERS_MS = 10_000;
 /** No retry waits longer, whatever the upstream asks for: clients have their own patience, and try again. */
 const LONGEST_WAIT_MS = 2_000;
 const MAX_FRESH = 100_000;
@@ -127,23 +129,29 @@ export class PullThrough {
 
   /**
    * Asks the upstream what refers to the digest, which is the `reference`; `bring` is told what its Referrers API lists, or undefined where it has
-   * none. Once for all clients of this process that want to know, and not again for a while, whatever comes of it. Throws what went wrong.
+   * none. Once for all clients of this process that want to know, and not again for a while, whatever comes of it. What does not come in time
+   * comes for the next client.
    */
-  bringReferrers(
+  async bringReferrers(
     wanted: PullWanted,
     digest: Digest,
     bring: (listed: readonly Digest[] | undefined) => Promise<void>,
   ): Promise<void> {
     const { name } = wanted;
+    const key = keyOf(name, referrersOf(digest));
     const work = async (): Promise<void> => {
       if (this.areReferrersFresh(name, digest)) return;
-      try {
-        await bring(await this.#askReferrers(wanted, digest));
-      } finally {
-        await this.#tellAsked(name, referrersOf(digest));
-      }
+      await bring(await this.#askReferrers(wanted, digest));
+      await this.#tellAsked(key);
     };
-    return this.#asking(keyOf(name, digest), () => this.#untilClosed(work()));
+    try {
+      const flight = this.#asking(key, () => this.#untilClosed(work()));
+      await withDeadline(flight, REFERRERS_MS, `the upstream's referrers did not come within ${REFERRERS_MS / 1000} s`);
+    } catch (error) {
+      if (!this.areReferrersFresh(name, digest))
+        this.#services.log.warn({ err: error, name, digest }, 'referrers could not be brought; those that are cached are listed');
+      this.#refresh(key);
+    }
   }
 
   /** Breaks off what is on its way and waits for its end. */
@@ -221,12 +229,12 @@ export class PullThrough {
 
   /** Tells the other processes what is so now; they know it before the claim ends. */
   async #asked({ name, reference }: PullWanted, version: ServedVersion | undefined): Promise<void> {
-    if (isTag(reference)) await this.#tellAsked(name, reference);
+    const key = keyOf(name, reference);
+    if (isTag(reference)) await this.#tellAsked(key);
     if (version) await this.#served.published(name);
   }
 
-  async #tellAsked(name: string, asked: string): Promise<void> {
-    const key = keyOf(name, asked);
+  async #tellAsked(key: string): Promise<void> {
     this.#refresh(key);
     await this.#services.db.query(sql`select pg_notify(${FRESH_CHANNEL}, ${key})`);
   }

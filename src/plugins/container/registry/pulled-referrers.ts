@@ -1,5 +1,4 @@
 import { forEachConcurrent } from '../../../lib/concurrent-map.ts';
-import { withDeadline } from '../../../lib/deadline.ts';
 import type { Digest } from '../../../lib/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { OCI_INDEX } from '../oci/media-types.ts';
@@ -11,8 +10,6 @@ import { RegistryError } from './registry-error.ts';
 import type { ReadableRepository } from './request-access.ts';
 import type { ServedRegistry } from './served-registry.ts';
 
-/** How long a client waits for what is not cached yet. What comes later is there for the next one. */
-const WAIT_MS = 10_000;
 const AT_ONCE = 4;
 /** An image has a handful. More are not brought for somebody who wants to see a list. */
 const MOST = 100;
@@ -33,14 +30,9 @@ export async function bringReferrers(
   if (!(await mayPullNew(services, await caller(), served))) return false;
   const { remote_id, cache_id } = served;
   const wanted = { name, reference: digest, through: { remote_id, cache_id }, indexes: [] };
-  const brought = pullThrough.bringReferrers(wanted, digest, async (listed) =>
+  await pullThrough.bringReferrers(wanted, digest, async (listed) =>
     bring(registry, repository, name, listed ?? (await listedByTag(registry, repository, name, digest))),
   );
-  try {
-    await withDeadline(brought, WAIT_MS, `they did not come within ${WAIT_MS / 1000} s`);
-  } catch (error) {
-    services.log.warn({ err: error, name, digest }, 'referrers could not be brought; those that are cached are listed');
-  }
   return true;
 }
 
