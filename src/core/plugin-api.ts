@@ -61,7 +61,7 @@ export { type ModifyArgs, modifyAction, modifyArgs } from './repositories/modify
 export { namedVersion } from './repositories/named-version.ts';
 export {
   type PublishedVersion,
-  publishLocked,
+  publishIn,
   publishVersion,
   type UniqueInVersion,
   type VersionChange,

@@ -5,7 +5,7 @@ import type { TaskContext } from '../../kit/define-task.ts';
 import type { Services } from '../../kit/services.ts';
 import { type ContentSelection, noContent, touchedContent } from '../content/content-selection.ts';
 import { assertFence } from '../tasks/fence.ts';
-import { type LockedRepository, lockRepository, repositoryNotice } from './repository-lock.ts';
+import { lockRepository, repositoryNotice } from './repository-lock.ts';
 import { retainVersions } from './retention.ts';
 import { type ContentCounts, totalOf } from './version-counts.ts';
 
@@ -77,25 +77,26 @@ export function publishVersion(
   also?: (tx: Queryable) => Promise<unknown>,
 ): Promise<PublishedVersion | undefined> {
   return services.db.transaction(async (tx) => {
-    const repository = await lockRepository(tx, publication.repository_id);
+    await lockRepository(tx, publication.repository_id);
     await assertFence(tx, context.task);
     await also?.(tx);
-    return publishLocked(tx, repository, publication);
+    return publishIn(tx, publication);
   });
 }
 
 /**
- * As `publishVersion`, in a transaction that has locked the repository: for requests, which publish what they have brought without a
- * task, one after the other.
+ * As `publishVersion`, in a transaction, which locks the repository if it has not yet: for requests, which publish what they have brought
+ * without a task, one after the other.
  */
-export async function publishLocked(
-  tx: Queryable,
-  repository: LockedRepository,
-  publication: Omit<Publication, 'repository_id'>,
-): Promise<PublishedVersion | undefined> {
-  if (publication.base_version_id !== undefined) await holdBase(tx, publication.base_version_id);
-  const version = await insertVersion(tx, repository, publication);
-  if (!version) return undefined;
+export async function publishIn(tx: Queryable, publication: Publication): Promise<PublishedVersion | undefined> {
+  const { repository_id, base_version_id, unique = [] } = publication;
+  if (base_version_id !== undefined) await holdBase(tx, base_version_id);
+  // Sent together: whoever waits for the lock does not wait for the way between them.
+  const [repository, inserted] = await Promise.all([lockRepository(tx, repository_id), insertVersion(tx, publication)]);
+  if (!inserted) return undefined;
+  const { id, number, added, removed } = inserted;
+  for (const rule of unique) if ((added[rule.pulp_type] ?? 0) > 1) await checkUnique(tx, inserted, rule);
+  const version = { id, number, pulp_type: repository.pulp_type, added: totalOf(added), removed: totalOf(removed) };
   if (repository.retain_repo_versions !== null) await retainVersions(tx, repository.id, repository.retain_repo_versions);
   if (version.added + version.removed >= UNFORESEEN) await tx.execute(sql`analyze repository_content`);
   return version;
@@ -107,6 +108,19 @@ async function holdBase(tx: Queryable, id: string): Promise<void> {
   if (!base) throw new MissingBaseVersionError('The version to start from was deleted before the new one was published.');
 }
 
+/** A version as it was written: units by type. */
+interface InsertedVersion {
+  readonly id: string;
+  readonly repository_id: string;
+  readonly number: number;
+  readonly added: ContentCounts;
+  readonly removed: ContentCounts;
+}
+
+/** The number that the next version of a repository gets. */
+const nextOf = (repositoryId: string): Sql =>
+  sql`(select next.next_version from repository next where next.id = ${repositoryId}::uuid)`;
+
 /**
  * In one statement, since others wait for the repository's row meanwhile: the difference to the latest version as rows of the next
  * number, and the version, whose counts are of what was written. Units whose place an added one takes leave by it, too. Answers undefined
@@ -114,44 +128,40 @@ async function holdBase(tx: Queryable, id: string): Promise<void> {
  */
 async function insertVersion(
   tx: Queryable,
-  repository: LockedRepository,
-  publication: Omit<Publication, 'repository_id'>,
-): Promise<PublishedVersion | undefined> {
-  const { change, unique = [], base_version_id, settle } = publication;
-  const { id: repository_id, next_version: number, pulp_type } = repository;
-  const id = v7();
-  const [version] = await tx.query<{ added: ContentCounts; removed: ContentCounts }>(sql`
-    with ${difference(repository, change, unique)},
-    ${counts(repository)},
+  { repository_id, change, unique = [], base_version_id, settle }: Publication,
+): Promise<InsertedVersion | undefined> {
+  const [version] = await tx.query<InsertedVersion>(sql`
+    with ${difference(repository_id, change, unique)},
+    ${counts(repository_id)},
     version as (
       insert into repository_version (id, repository_id, number, base_version_id, added, removed, present)
-      select ${id}::uuid, ${repository_id}::uuid, ${number}::int, ${base_version_id ?? null}::uuid, ${countsAs(sql`added`)},
+      select ${v7()}::uuid, ${repository_id}::uuid, ${nextOf(repository_id)}, ${base_version_id ?? null}::uuid, ${countsAs(sql`added`)},
         ${countsAs(sql`removed`)}, ${countsAs(sql`before + added - removed`)}
       from counts having sum(added) + sum(removed) > 0
-      returning added, removed),
+      returning id, repository_id, number, added, removed),
     latest as (
-      update repository set next_version = ${number}::int + 1, pulp_last_updated = now()
-      where id = ${repository_id}::uuid and exists (select from version)),
+      update repository set next_version = version.number + 1, pulp_last_updated = now()
+      from version where repository.id = version.repository_id),
     ${touchedContent(sql`select content_id from added`)}${settle ? sql`, settled as (${settle(sql`added`)})` : empty}
-    select added, removed, ${repositoryNotice(repository_id, number)} from version`);
-  if (!version) return undefined;
-  const { added, removed } = version;
-  for (const rule of unique) if ((added[rule.pulp_type] ?? 0) > 1) await checkUnique(tx, repository, rule);
-  return { id, pulp_type, number, added: totalOf(added), removed: totalOf(removed) };
+    select version.*, ${repositoryNotice(repository_id, sql`number`)} from version`);
+  return version;
 }
 
 /** Common table expressions: `added` and `removed`, of a column `content_id`, are the difference to the latest version, as it is written. */
-function difference(repository: LockedRepository, change: VersionChange, unique: readonly UniqueInVersion[]): Sql {
+function difference(repositoryId: string, change: VersionChange, unique: readonly UniqueInVersion[]): Sql {
   const { add = noContent, remove, mirror = false } = change;
   const unselected = sql`not exists (select from declared d where d.id = rc.content_id)`;
   const leaving = mirror ? unselected : remove && sql`rc.content_id in (${remove}) and ${unselected}`;
-  const removals = [...(leaving ? [removal(repository, leaving)] : []), ...unique.map((rule) => replacement(repository, rule))];
+  const removals = [
+    ...(leaving ? [removal(repositoryId, leaving)] : []),
+    ...unique.map((rule) => replacement(repositoryId, rule)),
+  ];
   const name = (index: number) => raw(`removed_${index}`);
   return join([
     sql`declared as materialized (select distinct s.id from (${add}) as s(id))`,
     sql`added as (
       insert into repository_content (repository_id, content_id, version_added)
-      select ${repository.id}::uuid, d.id, ${repository.next_version}::int from declared d
+      select ${repositoryId}::uuid, d.id, ${nextOf(repositoryId)} from declared d
       on conflict (repository_id, content_id) where version_removed is null do nothing
       returning content_id)`,
     ...removals.map((statement, index) => sql`${name(index)} as (${statement})`),
@@ -162,7 +172,7 @@ function difference(repository: LockedRepository, change: VersionChange, unique:
 const NOTHING = sql`select null::uuid as content_id where false`;
 
 /** Common table expressions: `counts` are the units of each pulp_type that the latest version holds, and of the difference to it. */
-const counts = (repository: LockedRepository): Sql => sql`
+const counts = (repositoryId: string): Sql => sql`
   counts as (
     select pulp_type, sum(before) as before, sum(added) as added, sum(removed) as removed
     from (
@@ -172,7 +182,7 @@ const counts = (repository: LockedRepository): Sql => sql`
       union all
       select held.pulp_type, held.count::bigint, 0, 0
       from (
-        select present from repository_version where repository_id = ${repository.id}::uuid order by number desc limit 1) as latest,
+        select present from repository_version where repository_id = ${repositoryId}::uuid order by number desc limit 1) as latest,
         jsonb_each_text(latest.present) as held(pulp_type, count)) as change
     group by pulp_type)`;
 
@@ -184,10 +194,10 @@ const typeOf = (rows: 'added' | 'removed'): Sql =>
 const countsAs = (count: Sql): Sql => sql`coalesce(jsonb_object_agg(pulp_type, ${count}) filter (where ${count} <> 0), '{}')`;
 
 /** Throws DuplicateContentError where two added units are the same to the rule. */
-async function checkUnique(tx: Queryable, repository: LockedRepository, rule: UniqueInVersion): Promise<void> {
+async function checkUnique(tx: Queryable, { repository_id, number }: InsertedVersion, rule: UniqueInVersion): Promise<void> {
   const [twice] = await tx.query<{ value: string }>(sql`
     select t.${raw(rule.column)} as value from repository_content rc join ${raw(rule.table)} t on t.id = rc.content_id
-    where rc.repository_id = ${repository.id}::uuid and rc.version_added = ${repository.next_version}::int
+    where rc.repository_id = ${repository_id}::uuid and rc.version_added = ${number}::int
     group by t.${raw(rule.column)} having count(*) > 1 limit 1`);
   if (!twice) return;
   throw new DuplicateContentError(
@@ -196,18 +206,18 @@ async function checkUnique(tx: Queryable, repository: LockedRepository, rule: Un
 }
 
 /** Takes units out of the latest version: those of its rows `rc` that the condition holds for. */
-const removal = (repository: LockedRepository, condition: Sql): Sql => sql`
-  update repository_content rc set version_removed = ${repository.next_version}::int
-  where rc.repository_id = ${repository.id}::uuid and rc.version_removed is null and ${condition}
+const removal = (repositoryId: string, condition: Sql): Sql => sql`
+  update repository_content rc set version_removed = ${nextOf(repositoryId)}
+  where rc.repository_id = ${repositoryId}::uuid and rc.version_removed is null and ${condition}
   returning rc.content_id`;
 
 /**
  * Takes out the units whose place one of `added` takes. One that leaves by another part of the statement, too, does so once. An array, as it is
  * looked up one by one: a join may be planned as a walk over all that the repository holds.
  */
-const replacement = (repository: LockedRepository, { table, column }: UniqueInVersion): Sql =>
+const replacement = (repositoryId: string, { table, column }: UniqueInVersion): Sql =>
   removal(
-    repository,
+    repositoryId,
     sql`rc.content_id = any(array(
       select old.id from added a join ${raw(table)} t on t.id = a.content_id
       join ${raw(table)} old on old.${raw(column)} = t.${raw(column)} and old.id <> t.id))`,

@@ -1,11 +1,4 @@
-import {
-  assertStored,
-  contentIds,
-  type LoadedRemote,
-  lockRepository,
-  publishLocked,
-  type StoredFile,
-} from '../../../core/plugin-api.ts';
+import { assertStored, contentIds, type LoadedRemote, publishIn, type StoredFile } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { sql } from '../../../db/sql.ts';
 import { uniqueViolation } from '../../../kit/conflicts.ts';
@@ -59,8 +52,7 @@ export async function keepManifest(services: KeepServices, pulled: PulledManifes
         const roots = contentIds(await save(tx, services, pulled, remote_id));
         await rememberSource(tx, roots, remote_id);
         // After the content, as pushes do: each would wait for the other.
-        const repository = await lockRepository(tx, repository_id);
-        const version = await publishLocked(tx, repository, { change: { add: closureOf(roots) }, unique: [UNIQUE_TAGS] });
+        const version = await publishIn(tx, { repository_id, change: { add: closureOf(roots) }, unique: [UNIQUE_TAGS] });
         return { repository_id, number: version?.number ?? (await latestOf(tx, repository_id)) };
       }),
     );

@@ -1,4 +1,4 @@
-import { type ContentSelection, lockRepository, publishLocked } from '../../../core/plugin-api.ts';
+import { type ContentSelection, lockRepository, publishIn } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { raw, type Sql, sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
@@ -31,7 +31,7 @@ function removeFrom({ db }: DeleteServices, repositoryId: string, { required, ne
     const found = await tx.query(required);
     if (found.length === 0) return false;
     if (needing) await refuseNeeded(tx, needing);
-    await publishLocked(tx, repository, { change: { remove } });
+    await publishIn(tx, { repository_id: repository.id, change: { remove } });
     await tx.execute(sql`
       delete from container_pending_content where repository_id = ${repositoryId}::uuid and content_id in (${remove})`);
     return true;

@@ -1,4 +1,4 @@
-import { anyOf, contentIds, lockRepository, publishLocked } from '../../../core/plugin-api.ts';
+import { anyOf, contentIds, lockRepository, publishIn } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { type Sql, sql } from '../../../db/sql.ts';
 import { isForeignKeyViolation } from '../../../kit/conflicts.ts';
@@ -69,16 +69,19 @@ async function takeManifest(services: ManifestServices, turns: Turns, push: Mani
     const { digest } = manifest;
     const tags = push.tags.map((name) => ({ kind: 'tag', name, digest }) as const);
     await saver.saveIn(tx, [{ kind: 'manifest', manifest, derived }, ...tags]);
-    // As late as can be: whoever pushes to the same repository waits for it.
-    const repository = await lockRepository(tx, push.repository_id);
+    const { repository_id } = push;
     const roots = manifest.subject === undefined ? saver.roots : [...saver.roots, saver.manifestId(digest)];
-    if (roots.length === 0) return addPending(tx, repository.id, saver.manifestId(digest));
+    if (roots.length === 0) {
+      await lockRepository(tx, repository_id);
+      return addPending(tx, repository_id, saver.manifestId(digest));
+    }
     // All that is below an image is in hand; what is below an index has to be looked for.
     const below = [saver.manifestId(digest), ...named.blobs.map(({ id }) => id)];
     const whole = manifest.kind === 'index' ? closureOf(contentIds(roots)) : contentIds([...roots, ...below]);
-    const add = anyOf([whole, waitingSignatures(repository.id, whole)]);
-    const settle = (added: Sql) => settlePending(repository.id, added);
-    await publishLocked(tx, repository, { change: { add }, unique: [UNIQUE_TAGS], settle });
+    const add = anyOf([whole, waitingSignatures(repository_id, whole)]);
+    const settle = (added: Sql) => settlePending(repository_id, added);
+    // As late as can be: it locks the repository, and whoever pushes to the same one waits for it.
+    await publishIn(tx, { repository_id, change: { add }, unique: [UNIQUE_TAGS], settle });
   };
   await turns(push.repository_id, () => services.db.transaction(write));
   return manifest;

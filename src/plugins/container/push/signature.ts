@@ -1,4 +1,4 @@
-import { contentIds, lockRepository, publishLocked } from '../../../core/plugin-api.ts';
+import { contentIds, lockRepository, publishIn } from '../../../core/plugin-api.ts';
 import type { Queryable } from '../../../db/database.ts';
 import { type Sql, sql } from '../../../db/sql.ts';
 import type { Services } from '../../../kit/services.ts';
@@ -28,7 +28,7 @@ export function pushSignature(services: Pick<Services, 'db' | 'storage' | 'domai
     saver.know(digest, manifest.id);
     await saver.saveIn(tx, [{ kind: 'signature', digest, signature }]);
     if (manifest.waits) for (const id of saver.roots) await addPending(tx, repository.id, id);
-    else await publishLocked(tx, repository, { change: { add: contentIds(saver.roots) } });
+    else await publishIn(tx, { repository_id: repository.id, change: { add: contentIds(saver.roots) } });
     return true;
   });
 }
