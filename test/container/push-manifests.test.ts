@@ -122,6 +122,22 @@ describe('a manifest', () => {
     assert.deepEqual(await versionsOf(world.server, name), [0]);
   });
 
+  it('is refused where its repository is deleted while it waits for that', async () => {
+    const image = simpleImage('deleted meanwhile');
+    const name = 'bad/deleted';
+    for (const blob of image.blobs) await user.blob(name, bytesOf(blob));
+    const { db } = world.services;
+    let answer: Promise<Response> | undefined;
+    await db.transaction(async (tx) => {
+      await tx.query(sql`select from repository where name = ${name} for update`);
+      answer = user.manifest(name, 'v1', image);
+      await blocked(db, 'for no key update');
+      await tx.execute(sql`delete from repository where name = ${name}`);
+    });
+    await assertRefused((await answer) as Response, 404, 'NAME_UNKNOWN');
+    assert.equal(await versionsOf(world.server, name), undefined);
+  });
+
   const refused: Readonly<Record<string, () => ImageContent>> = {
     'with another size of a layer': () =>
       changed((manifest) => ({

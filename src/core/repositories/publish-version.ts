@@ -91,8 +91,12 @@ export function publishVersion(
 export async function publishIn(tx: Queryable, publication: Publication): Promise<PublishedVersion | undefined> {
   const { repository_id, base_version_id, unique = [] } = publication;
   if (base_version_id !== undefined) await holdBase(tx, base_version_id);
-  // Sent together: whoever waits for the lock does not wait for the way between them.
-  const [repository, inserted] = await Promise.all([lockRepository(tx, repository_id), insertVersion(tx, publication)]);
+  // Sent together: whoever waits for the lock does not wait for the way between them. Where there is no repository, the lock says so.
+  const locking = lockRepository(tx, repository_id);
+  const inserting = insertVersion(tx, publication);
+  inserting.catch(() => undefined);
+  const repository = await locking;
+  const inserted = await inserting;
   if (!inserted) return undefined;
   const { id, number, added, removed } = inserted;
   for (const rule of unique) if ((added[rule.pulp_type] ?? 0) > 1) await checkUnique(tx, inserted, rule);
