@@ -128,7 +128,7 @@ describe('roles', () => {
       queries += 1;
       return query.call(db, statement) as Promise<Row[]>;
     };
-    const costOfPage = async (rows: number): Promise<number> => {
+    const countedPage = async (rows: number): Promise<number> => {
       // On a busy machine what is in memory may just have expired.
       await eventually('policies are in memory', async () => {
         await as('ben')('GET', REMOTES);
@@ -140,6 +140,9 @@ describe('roles', () => {
       assert.equal(body.results.length, rows);
       return queries;
     };
+    /** The least of three: what the server does beside requests, such as its heartbeat, comes between. */
+    const costOfPage = async (rows: number): Promise<number> =>
+      Math.min(await countedPage(rows), await countedPage(rows), await countedPage(rows));
     const give = async (first: number, last: number) => {
       for (let number = first; number <= last; number += 1) {
         const { body } = await app.request('POST', REMOTES, { ...remote, name: `one of many ${number}` });
