@@ -2,11 +2,8 @@ import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:c
 import { availableParallelism } from 'node:os';
 import { limitConcurrency } from './limit-concurrency.ts';
 
-/**
- * What OWASP's Password Storage Cheat Sheet calls equal to N = 2^17, p = 1, with more work for less memory: 16 MiB and some 0.2 s for each
- * password, where that takes 128 MiB, as much as a whole server.
- */
-const COST = { N: 2 ** 14, r: 8, p: 5 };
+/** OWASP's strongest scrypt setting: 128 MiB and some 0.3 s for each password. */
+const COST = { N: 2 ** 17, r: 8, p: 1 };
 const SALT_BYTES = 16;
 const HASH_BYTES = 32;
 /** `scrypt$N$r$p$salt$hash`, the last two in base64. */

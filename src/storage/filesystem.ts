@@ -25,6 +25,7 @@ import { startWriter, type Writer } from './writer.ts';
 /** One read per MiB: half the time of Node's usual 64 KiB for large blobs. */
 const READ_BYTES = 1024 * 1024;
 
+/** How long an answer to the question for free space holds: the file system is asked once for many uploads. */
 const CAPACITY_MS = 20;
 
 const openFile = promisify(open);
@@ -202,7 +203,6 @@ class FilesystemStorage implements Storage {
     this.#asideFolders.add(folder);
   }
 
-  /** Asked by each upload: as it was within the last moment, for many at once. */
   capacity(): Promise<Capacity> {
     const now = performance.now();
     if (!this.#capacity || now - this.#capacity.at > CAPACITY_MS) this.#capacity = { at: now, answer: capacityOf(this.#root) };

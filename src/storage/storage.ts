@@ -65,7 +65,7 @@ export interface Storage {
   bringBack(key: string): Promise<void>;
   /** Removes what was set aside; absent is fine. */
   dropAside(key: string, reason: AsideReason): Promise<void>;
-  /** Bytes in all, used and free, for /status/; undefined where the store cannot tell. */
+  /** Bytes in all, used and free, as they were a moment ago: each upload asks. Undefined where the store cannot tell. */
   capacity(): Promise<Capacity | undefined>;
   close(): Promise<void>;
 }
