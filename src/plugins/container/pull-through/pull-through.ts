@@ -11,6 +11,7 @@ import { singleFlight } from '../../../lib/single-flight.ts';
 import type { Manifest } from '../oci/manifest.ts';
 import { isManifestMediaType } from '../oci/media-types.ts';
 import { isTag } from '../oci/reference.ts';
+import type { Registry } from '../oci/registry-client.ts';
 import { manifestUnknown, nameUnknown, RegistryError } from '../registry/registry-error.ts';
 import { loadContainerRemote, openRepository } from '../sync/load-container-remote.ts';
 import { cacheOf, isCache, letsThrough, type PullThroughCache, upstreamNameIn } from './cache.ts';
@@ -192,17 +193,11 @@ export class PullThrough {
     }
   }
 
-  async #askReferrers(wanted: PullWanted, digest: Digest): Promise<readonly Digest[] | undefined> {
-    const { remote, upstream_name } = await this.#source(wanted);
-    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(FETCH_MS)]);
-    const place = { upstream_name, sigstore: null };
-    const registry = openRepository(remote, place, this.#services, { longestWaitMs: LONGEST_WAIT_MS });
-    try {
+  #askReferrers(wanted: PullWanted, digest: Digest): Promise<readonly Digest[] | undefined> {
+    return this.#upstream(wanted, async (registry, _source, signal) => {
       const entries = await registry.referrers(digest, signal);
       return entries?.flatMap((entry) => (isManifestMediaType(entry.mediaType) ? [entry.digest] : []));
-    } finally {
-      await registry.close();
-    }
+    });
   }
 
   /** What one process does while the others wait. */
@@ -239,18 +234,28 @@ export class PullThrough {
     await this.#services.db.query(sql`select pg_notify(${FRESH_CHANNEL}, ${key})`);
   }
 
-  async #fetch(wanted: PullWanted, cached: string | undefined): Promise<ServedVersion | undefined> {
+  #fetch(wanted: PullWanted, cached: string | undefined): Promise<ServedVersion | undefined> {
     const { name, reference, indexes } = wanted;
-    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(FETCH_MS)]);
-    const { remote, upstream_name, cache } = await this.#source(wanted);
-    const place = { upstream_name, sigstore: null };
-    const registry = openRepository(remote, place, this.#services, { longestWaitMs: LONGEST_WAIT_MS });
-    try {
+    return this.#upstream(wanted, async (registry, { remote, cache }, signal) => {
       if (cached !== undefined && (await registry.head(reference, signal)) === cached) return undefined;
       const fetched = await fetchManifest(this.#services, registry, { reference, indexes }, signal);
       if (fetched.manifest.digest === cached) return undefined;
       const tag = isTag(reference) ? reference : undefined;
-      return await keepManifest(this.#services, { name, tag, fetched, indexes, maker: cache && { cache, remote } });
+      return keepManifest(this.#services, { name, tag, fetched, indexes, maker: cache && { cache, remote } });
+    });
+  }
+
+  /** Asks the upstream that has what is wanted, while this process runs and for no longer than a minute. */
+  async #upstream<T>(
+    wanted: PullWanted,
+    ask: (registry: Registry, source: Source, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(FETCH_MS)]);
+    const source = await this.#source(wanted);
+    const place = { upstream_name: source.upstream_name, sigstore: null };
+    const registry = openRepository(source.remote, place, this.#services, { longestWaitMs: LONGEST_WAIT_MS });
+    try {
+      return await ask(registry, source, signal);
     } finally {
       await registry.close();
     }
