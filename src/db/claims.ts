@@ -1,3 +1,4 @@
+import type { Logger } from 'pino';
 import { inGroups } from '../lib/in-groups.ts';
 import { type Reader, readTogether } from '../lib/read-together.ts';
 import type { Listener } from './listener.ts';
@@ -25,6 +26,8 @@ export interface ForeignClaim {
 const CHANNEL = 'deckle_claim';
 /** How often is looked whether the holder is still there: one that is killed says nothing. */
 const LOOK_MS = 1_000;
+/** So often is a holder asked in vain. One that hangs, or whose machine stands still, keeps its lock and answers nothing. */
+const PATIENCE = 15;
 /** PostgreSQL keeps all locks of everybody in one table of a fixed size, which has room for some thousands. */
 const MAX_HELD = 500;
 const MAX_GROUP = 500;
@@ -39,7 +42,7 @@ const RELEASE = `select pg_advisory_unlock(${LOCK}), pg_notify('${CHANNEL}', mes
   from unnest($1::text[], $2::text[]) as released (key, message)`;
 
 interface Message {
-  /** `ask`: of one who waits; his question is what the holder has told. */
+  /** `ask`: of one who waits. The holder answers `told`, with what he has told, if anything: that he is there is an answer, too. */
   readonly type: 'ask' | 'told' | 'over';
   readonly key: string;
   readonly news?: string | undefined;
@@ -54,6 +57,8 @@ function payloadOf(message: Message): string {
 /** One who waits for the end of a claim that somebody else has. */
 class Waiting implements ForeignClaim {
   readonly mine = false;
+  /** Times that the holder was asked since he was last heard. */
+  unanswered = 0;
   readonly told: Promise<string | undefined>;
   readonly over: Promise<string | undefined>;
   tell: (news: string | undefined) => void = () => undefined;
@@ -70,6 +75,7 @@ class Waiting implements ForeignClaim {
   }
 }
 
+/** What the holder knows of his claim. */
 interface Held {
   news: string | undefined;
   wanted: boolean;
@@ -83,14 +89,18 @@ interface Held {
  */
 export class Claims {
   readonly #listener: Pick<Listener, 'listen' | 'say'>;
+  readonly #log: Logger;
   readonly #held = new Map<string, Held>();
   readonly #waiting = new Map<string, Set<Waiting>>();
+  /** Whose holders have not been heard for long: nobody waits for them. */
+  readonly #silent = new Set<string>();
   readonly #take: Reader<string, boolean>;
   readonly #release = inGroups<Message>((messages) => this.#releaseAll(messages), MAX_GROUP);
   #listening: Promise<unknown> | undefined;
 
-  constructor(listener: Pick<Listener, 'listen' | 'say'>) {
+  constructor(listener: Pick<Listener, 'listen' | 'say'>, log: Logger) {
     this.#listener = listener;
+    this.#log = log;
     this.#take = readTogether((keys) => this.#takeAll(keys));
   }
 
@@ -108,11 +118,13 @@ export class Claims {
       const held: Held = { news: undefined, wanted: false };
       const shared = this.#held.size < MAX_HELD;
       if (shared) this.#held.set(key, held);
-      if (!shared || (await this.#take(key)) !== false) {
+      const taken = !shared || (await this.#take(key)) !== false;
+      if (!taken) this.#held.delete(key);
+      if (taken || this.#silent.has(key)) {
+        if (taken) this.#silent.delete(key);
         this.#leave(key, waiting);
         return this.#claimed(key, held);
       }
-      this.#held.delete(key);
     }
     this.#await(key, waiting, signal);
     return waiting;
@@ -167,7 +179,15 @@ export class Claims {
     // Locks of one connection do not exclude each other.
     if (this.#held.has(key)) return;
     const result = await this.#listener.say(IS_FREE, [key]);
-    if (!result || result.rows[0]?.free) waiting.end(undefined);
+    if (!result || result.rows[0]?.free) return waiting.end(undefined);
+    if (waiting.unanswered === PATIENCE) {
+      if (!this.#silent.has(key))
+        this.#log.warn({ claim: key }, 'the process that does this for all has not answered for long; it is done here, too');
+      this.#silent.add(key);
+      return waiting.end(undefined);
+    }
+    waiting.unanswered += 1;
+    await this.#notify({ type: 'ask', key });
   }
 
   #hear(payload: string): void {
@@ -176,17 +196,20 @@ export class Claims {
       const held = this.#held.get(key);
       if (!held) return;
       held.wanted = true;
-      if (held.news !== undefined) void this.#notify({ type: 'told', key, news: held.news });
+      void this.#notify({ type: 'told', key, news: held.news });
       return;
     }
+    this.#silent.delete(key);
     for (const waiting of this.#waiting.get(key) ?? []) {
-      if (type === 'told') waiting.tell(news);
-      else waiting.end(news);
+      waiting.unanswered = 0;
+      if (type === 'over') waiting.end(news);
+      else if (news !== undefined) waiting.tell(news);
     }
   }
 
   /** Messages may have been missed. */
   #endAll(): void {
+    this.#silent.clear();
     for (const all of this.#waiting.values()) for (const waiting of all) waiting.end(undefined);
   }
 

@@ -146,7 +146,7 @@ export function openDatabase(url: string, options: DatabaseOptions): Database {
   });
   pool.on('error', (error) => options.log.warn({ err: error }, 'idle database connection lost'));
   const listener = new Listener(url, { log: options.log, awaited: options.awaited ?? true });
-  const claims = new Claims(listener);
+  const claims = new Claims(listener, options.log);
   // Made when it is first asked for: 10 MB that most workers never need.
   let prisma: PrismaClient | undefined;
   return {

@@ -186,3 +186,21 @@ describe('a process that is killed while it fetches', () => {
     assert.equal(await digestOf(await other), image.digest);
   });
 });
+
+it('a process that stands still while it fetches holds up the others for some seconds only', async () => {
+  const { repository, large, get } = await cached();
+  await digestOf(await get(world.app, 'manifests/latest'));
+  const until = gate();
+  const fault = world.upstream.fault({ repository, kind: 'blob', times: 1, fault: FAULTS.held(until.passed) });
+  const victim = await startServerBeside(world.app);
+  try {
+    const stuck = get(victim, `blobs/${large}`);
+    stuck.catch(() => undefined);
+    await eventually('the layer is asked for', () => fault.hits > 0);
+    victim.process.kill('SIGSTOP');
+    assert.equal(await digestOf(await get(world.app, `blobs/${large}`)), large);
+  } finally {
+    until.open();
+    await victim.kill();
+  }
+});

@@ -92,6 +92,22 @@ it('ends with the connection of its holder', async () => {
   await (await mine(two, 'lost')).release();
 });
 
+it('is not waited for where its holder keeps it and says nothing, as when he hangs', async () => {
+  const claim = await mine(one, 'answered');
+  const patient = await foreign(two, 'answered');
+  await db(one).transaction(async (hanging) => {
+    await hanging.query(sql`select pg_advisory_xact_lock(hashtextextended('silent', 0))`);
+    const waiting = await foreign(two, 'silent');
+    assert.deepEqual([await waiting.told, await waiting.over], [undefined, undefined]);
+    await (await mine(two, 'silent')).release();
+    await mine(two, 'silent');
+  });
+  await (await mine(two, 'silent')).release();
+  assert.ok(!(await db(two).claim('answered', never)).mine, 'one who answers is waited for');
+  await claim.release('in the end');
+  assert.equal(await patient.over, 'in the end');
+});
+
 it('holds nobody up while connections are cut, and excludes others again afterwards', async () => {
   const claim = await mine(one, 'cut');
   const waiting = await foreign(two, 'cut');
