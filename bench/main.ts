@@ -109,7 +109,6 @@ async function main(): Promise<void> {
   const workFolder = join(HERE, 'work', String(Date.now()));
   mkdirSync(workFolder, { recursive: true });
   const upstream = await BenchUpstream.start();
-  const deckle = new DeckleSubject(workFolder, upstream.url, values.profile && resolve(values.profile));
   const results: Record<string, unknown> = {
     date: new Date().toISOString(),
     machine: describeMachine(),
@@ -124,6 +123,7 @@ async function main(): Promise<void> {
   };
   const common = { upstream, rounds, quick: values.quick, onMeasured: announce, onVersions };
   try {
+    const deckle = new DeckleSubject(workFolder, upstream.url, values.profile && resolve(values.profile));
     if (parts.includes('sync')) {
       const subjects = subjectsOf(names, deckle, pulp, workFolder, upstream);
       const measured = await runSyncBench({ ...common, subjects, workloads });

@@ -166,16 +166,14 @@ describe('by the pulp command line', { skip: missing('pulp'), concurrency: 3 }, 
     });
   }
 
-  it('a distribution serves a version behind a guard', async () => {
+  it('a distribution serves a version', async () => {
     const foo = unique('served');
     const { latest_version_href: version } = await pulp('container repository create', '--name', foo);
-    const { pulp_href: guard } = await pulp('content-guard redirect create', '--name', foo);
-    const served = ['--repository', foo, '--version', '0', '--content-guard', `core:content_redirect:${foo}`];
+    const served = ['--repository', foo, '--version', '0'];
     const made = await pulp('container distribution create', '--name', foo, '--base-path', foo, ...served);
-    assert.deepEqual([made.repository_version, made.content_guard], [version, guard]);
+    assert.equal(made.repository_version, version);
     assert.deepEqual(names(await pulp('container distribution list', '--base-path-contains', foo)), [foo]);
     await pulp('container distribution destroy', '--name', foo);
-    await pulp('content-guard redirect destroy', '--name', foo);
     await pulp('container repository destroy', '--name', foo);
   });
 

@@ -54,6 +54,11 @@ async function bring(
   name: string,
   digests: readonly Digest[],
 ): Promise<void> {
+  if (digests.length > MOST)
+    registry.services.log.warn(
+      { name, listed: digests.length, brought: MOST },
+      'the upstream lists more referrers than are brought',
+    );
   const one = (reference: Digest) => orAbsent(pulledManifest(registry, repository, { name, reference }));
   await forEachConcurrent(digests.slice(0, MOST), one, { limit: AT_ONCE });
 }
