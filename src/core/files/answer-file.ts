@@ -2,7 +2,7 @@ import type { ContentFile } from '../../kit/served-file.ts';
 import type { Services } from '../../kit/services.ts';
 import type { OnDemandArtifacts, OpenArtifact } from '../artifacts/open-artifact.ts';
 import { UnavailableArtifactError } from '../artifacts/unavailable-artifact-error.ts';
-import { writeChunk } from './file-body.ts';
+import { writeChunk } from './response-body.ts';
 import type { Http, StoredFiles } from './stored-files.ts';
 
 /** What an answer is made with. */
