@@ -20,11 +20,20 @@ function takeBuffer(): Buffer {
   return Buffer.allocUnsafeSlow(KEPT_BYTES);
 }
 
+/** The kept ones are let go when none has been used for so long: most of a server's hours are without large pulls. */
+const IDLE_MS = 2_000;
+const letGo = setTimeout(() => {
+  kept -= spare.length;
+  spare.length = 0;
+}, IDLE_MS).unref();
+
 /** `isFree`: nobody else has it in his hands. */
 function giveBack(buffer: Buffer, isFree: boolean): void {
   if (buffer.byteLength !== KEPT_BYTES) return;
-  if (isFree) spare.push(buffer);
-  else kept -= 1;
+  if (isFree) {
+    spare.push(buffer);
+    letGo.refresh();
+  } else kept -= 1;
 }
 
 const readAt = promisify(read);
