@@ -6,7 +6,8 @@ import { type ProcessGroup, processTree } from './process-usage.ts';
 import { CONTAINER, type MirrorKind, PulpApiMirror } from './pulp-api-subject.ts';
 import type { Mirrored, Subject } from './subject.ts';
 
-const BUILT = fileURLToPath(new URL('../dist', import.meta.url));
+/** What `npm run build` makes. */
+export const BUILT = fileURLToPath(new URL('../dist', import.meta.url));
 export const DECKLE_CREDENTIALS = { username: 'admin', password: 'password' };
 
 /** Deckle as `npm start` runs it: everything embedded, in a new data folder for each round. */

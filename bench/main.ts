@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { missing } from '../test/support/missing.ts';
 import { apiReport, runApiBench } from './api-bench.ts';
 import { COPY_TOOLS, CopySubject, REGISTRY_PROGRAM } from './copy-subject.ts';
-import { DECKLE_CREDENTIALS, DeckleSubject } from './deckle-subject.ts';
+import { BUILT, DECKLE_CREDENTIALS, DeckleSubject } from './deckle-subject.ts';
 import { DistributionTarget } from './distribution-target.ts';
 import { describeCommit, describeMachine } from './machine.ts';
 import { brief, type Measurement } from './measurement.ts';
@@ -19,7 +19,7 @@ import { OSTREE } from './pulp-api-subject.ts';
 import { type PulpOptions, PulpSubject, pulpSession } from './pulp-subject.ts';
 import { REGISTRY_WORKS, type RegistryWork, runRegistryBench } from './registry-bench.ts';
 import { registryReport } from './registry-report.ts';
-import { deckleTarget, pulpTarget, type RegistryTarget } from './registry-target.ts';
+import { deckleBehindNginx, deckleTarget, pulpTarget, type RegistryTarget } from './registry-target.ts';
 import { type RestTarget, restReport, runRestBench } from './rest-bench.ts';
 import type { Subject } from './subject.ts';
 import { runSyncBench, runVersionsBench } from './sync-bench.ts';
@@ -43,7 +43,8 @@ const USAGE = `npm run bench -- [sync|versions|rest|registry|ostree|orphans|api 
   --work a,b           workloads of sync: ${WORKLOADS.join(', ')}
   --ostree-work a,b    workloads of ostree: ${Object.keys(OSTREE_WORKLOADS).join(', ')}
   --registry-work N,N  works of registry by number: ${REGISTRY_WORKS.map((work, index) => `${index + 1} ${work}`).join('; ')}
-  --registries a,b     what registry measures beside Deckle: distribution, nginx
+  --registries a,b     what registry measures beside Deckle: distribution, nginx, and behind-nginx, which is Deckle behind the proxy of
+                       docker-compose.yml; the first two by default
   --distribution FILE  the registry of distribution; \`registry\` on PATH by default, else Debian's \`${REGISTRY_PROGRAM}\`
   --beside NAME=FOLDER another build of Deckle (its dist/), measured beside this one by registry
   --subjects a,b       deckle, pulp, ${COPY_TOOLS.join(', ')}; deckle, crane and regsync by default
@@ -233,7 +234,13 @@ function registries(
   else if (names.includes('distribution')) openers.push(() => DistributionTarget.open(program, workFolder));
   const withoutNginx = missing('nginx');
   if (withoutNginx) print(`Without nginx: ${withoutNginx}`);
-  else if (names.includes('nginx')) openers.push(() => NginxTarget.open('nginx', workFolder));
+  else {
+    if (names.includes('behind-nginx')) {
+      const behind = new DeckleSubject(workFolder, '', undefined, undefined, { name: 'deckle-behind-nginx', dist: BUILT });
+      openers.push(() => deckleBehindNginx(behind, workFolder));
+    }
+    if (names.includes('nginx')) openers.push(() => NginxTarget.open('nginx', workFolder));
+  }
   if (pulp) openers.push(() => pulpTarget(pulp, new PulpSubject(pulp, '')));
   return openers;
 }

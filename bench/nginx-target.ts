@@ -35,7 +35,7 @@ export class NginxTarget implements RegistryTarget {
       `${process.getuid?.() === 0 ? 'user root; ' : ''}daemon off; worker_processes auto; pid ${join(folder, 'pid')}; error_log ${join(folder, 'error.log')};
       events { worker_connections 1024; }
       http { ${temporary} access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000;
-        server { listen 127.0.0.1:${port}; root ${root}; } }\n`,
+        server { listen 127.0.0.1:${port} reuseport; root ${root}; } }\n`,
     );
     const origin = `http://127.0.0.1:${port}`;
     const args = ['-p', folder, '-c', configuration, '-e', join(folder, 'error.log')];

@@ -1,7 +1,10 @@
+import { join } from 'node:path';
 import { z } from 'zod';
 import { RestClient } from '../src/demo/rest-client.ts';
+import { startNginx } from '../test/support/nginx.ts';
+import { freePort } from './child-server.ts';
 import { DECKLE_CREDENTIALS, type DeckleSubject } from './deckle-subject.ts';
-import type { ProcessGroup } from './process-usage.ts';
+import { type ProcessGroup, processTree } from './process-usage.ts';
 import { type PulpOptions, type PulpSubject, pulpSession } from './pulp-subject.ts';
 
 /** A registry that is measured. */
@@ -52,9 +55,9 @@ export class TokenServer {
   }
 }
 
-/** Deckle, with what `npm start` runs: one server process. */
-export async function deckleTarget(subject: DeckleSubject): Promise<RegistryTarget> {
-  await subject.open('registry');
+/** Deckle, as `npm start` runs it; `env` are further settings. */
+export async function deckleTarget(subject: DeckleSubject, env: Readonly<Record<string, string>> = {}): Promise<RegistryTarget> {
+  await subject.open('registry', env);
   const tokens = new TokenServer(subject.origin, DECKLE_CREDENTIALS);
   return {
     name: subject.name,
@@ -64,6 +67,40 @@ export async function deckleTarget(subject: DeckleSubject): Promise<RegistryTarg
     tokenPath: (repository) => tokens.path(repository),
     versions: () => subject.versions(),
     close: () => subject.close(),
+  };
+}
+
+/** Deckle behind the proxy of docker-compose.yml, which sends the files (`X-Accel-Redirect`). */
+export async function deckleBehindNginx(subject: DeckleSubject, workFolder: string): Promise<RegistryTarget> {
+  const port = await freePort();
+  const origin = `http://127.0.0.1:${port}`;
+  const data = join(workFolder, subject.name, 'data');
+  const deckle = await deckleTarget(subject, {
+    DATA_DIR: data,
+    DECKLE_X_ACCEL_REDIRECT: '/deckle-media/',
+    DECKLE_TRUSTED_PROXIES: '127.0.0.1',
+    PULP_CONTENT_ORIGIN: origin,
+  });
+  const serverPort = Number(new URL(deckle.origin).port);
+  const nginx = await startNginx(port, serverPort, join(data, 'media'), 'auto').catch(async (error: unknown) => {
+    await subject.close();
+    throw error;
+  });
+  const { group } = deckle;
+  const tokens = new TokenServer(origin, DECKLE_CREDENTIALS);
+  return {
+    ...deckle,
+    origin,
+    group: {
+      pids: () => [...group.pids(), ...processTree(nginx.pid)],
+      role: (commandLine) => (commandLine.startsWith('nginx') ? 'nginx' : group.role(commandLine)),
+    },
+    headers: (repository, actions) => tokens.headers(repository, actions),
+    tokenPath: (repository) => tokens.path(repository),
+    close: async (namespace) => {
+      await nginx.stop();
+      await deckle.close(namespace);
+    },
   };
 }
 

@@ -9,20 +9,20 @@ import { eventually } from '../queue/eventually.ts';
 /** The real nginx with the configuration that docker-compose.yml gives it. */
 export interface Nginx {
   readonly origin: string;
+  readonly pid: number;
   stop(): Promise<void>;
 }
 
 /** Replaces what belongs to the containers; each has to be there. */
-function adapted(text: string, changes: readonly (readonly [string | RegExp, string])[]): string {
+function adapted(text: string, changes: readonly (readonly [RegExp, string])[]): string {
   return changes.reduce((now, [from, to]) => {
-    const changed = now.replace(from, to);
-    if (changed === now) throw new Error(`docker/nginx.conf has no ${from}`);
-    return changed;
+    if (now.search(from) < 0) throw new Error(`docker/nginx.conf has no ${from}`);
+    return now.replace(from, to);
   }, text);
 }
 
-/** Starts it on `port`, in front of the server at `serverPort`; the files are in `media`. */
-export async function startNginx(port: number, serverPort: number, media: string): Promise<Nginx> {
+/** Starts it on `port`, in front of the server at `serverPort`; the files are in `media`. `workers`: as `worker_processes` has it. */
+export async function startNginx(port: number, serverPort: number, media: string, workers = '1'): Promise<Nginx> {
   const folder = mkdtempSync(join(tmpdir(), 'deckle-nginx-'));
   const file = join(folder, 'nginx.conf');
   const text = readFileSync(join(import.meta.dirname, '../../docker/nginx.conf'), 'utf8');
@@ -30,11 +30,11 @@ export async function startNginx(port: number, serverPort: number, media: string
     file,
     adapted(text, [
       [/ \/tmp\//g, ` ${folder}/`],
-      [/^worker_processes auto;/m, 'worker_processes 1;'],
+      [/^worker_processes auto;/m, `worker_processes ${workers};`],
       // Containers have a name server, and their nginx asks it.
       [/^ *resolver .*$/m, ''],
       [/server server:24817 resolve .*;/, `server 127.0.0.1:${serverPort};`],
-      [/listen 8080;/, `listen 127.0.0.1:${port};`],
+      [/listen 8080 /, `listen 127.0.0.1:${port} `],
       [/alias \/media\/;/, `alias ${media}/;`],
       [/\/dev\/stderr/, 'stderr'],
     ]),
@@ -55,6 +55,7 @@ export async function startNginx(port: number, serverPort: number, media: string
   });
   return {
     origin,
+    pid: child.pid as number,
     stop: async () => {
       child.kill('SIGTERM');
       await ended;
