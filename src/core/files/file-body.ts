@@ -6,8 +6,8 @@ import { ResponseBody } from './response-body.ts';
 /** Each file has two. With half of it each large pull takes a fifth more CPU. */
 const KEPT_BYTES = 1024 * 1024;
 const MAX_KEPT = 16;
-/** Of those that are more than the kept ones, and are made anew for each file. */
-const FURTHER_BYTES = 512 * 1024;
+/** Of those that are more than the kept ones, and are made anew for each file: hundreds of slow clients have them for long. */
+const FURTHER_BYTES = 256 * 1024;
 const spare: Buffer[] = [];
 let kept = 0;
 
