@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { after, before, it } from 'node:test';
 import { OstreeRows } from '../../ostree/serve/ostree-rows.ts';
+import { eventually } from '../../queue/eventually.ts';
 import { startApp, type TestApp } from '../../support/app.ts';
 import { type ServerBeside, startServerBeside } from '../../support/server-beside.ts';
 
@@ -57,6 +59,24 @@ async function beginning(file: File, wanted: number): Promise<void> {
   answer.destroy();
 }
 
+/** The stored files that the server has open. */
+function openFiles(): string[] {
+  const folder = `/proc/${server.process.pid}/fd`;
+  return readdirSync(folder)
+    .map((fd) => linkAt(`${folder}/${fd}`))
+    .filter((path) => path.includes('/media/artifact/'));
+}
+
+/** Where a descriptor leads; nowhere if it has been closed meanwhile. */
+function linkAt(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw error;
+  }
+}
+
 const file = (number: number): File => FILES[number % FILES.length] as File;
 
 it('come whole to who does not read for a while', async () => {
@@ -89,4 +109,5 @@ it('are never mixed up with each other where clients go away and others come', a
     const staying = Array.from({ length: 6 }, (_, number) => whole(file(number + round)));
     await Promise.all([...leaving, ...staying]);
   }
+  await eventually('the files are closed, whoever has gone away', () => openFiles().length === 0);
 });
